@@ -1,0 +1,103 @@
+# aspace: one non-recursive Makefile.
+#   make              build/aspace, build/libaspace.a, build/libaspace.so
+#   make run          install what is missing, build, run a real program and show its address space
+#   make test         everything that CI runs;  make quick: the unit tests alone
+#   make bench        native, qemu-user and aspace in one run
+#   make install      PREFIX=/usr/local DESTDIR=
+#   make floors       the architecture's rules, checked
+#   SAN=asan|ubsan|tsan builds in a directory of its own
+VERSION := 0.1.0
+PREFIX  ?= /usr/local
+LIBDIR  ?= $(PREFIX)/lib
+O       ?= build
+
+SAN ?=
+ifneq ($(SAN),)
+O := $(O)-$(SAN)
+endif
+SANFLAGS_asan  := -fsanitize=address -fno-omit-frame-pointer
+SANFLAGS_ubsan := -fsanitize=undefined -fno-sanitize-recover=undefined
+SANFLAGS_tsan  := -fsanitize=thread
+SANFLAGS       := $(SANFLAGS_$(SAN))
+
+CC      ?= cc
+CFLAGS  ?= -O2 -g
+WARN    := -Wall -Wextra -Wno-unused-parameter -Wmissing-prototypes -Wstrict-prototypes
+CPPFLAGS += -Iinclude -Ilib -D_GNU_SOURCE -DASPACE_VERSION='"$(VERSION)"'
+ALL_CFLAGS = -std=gnu11 $(WARN) $(CFLAGS) $(SANFLAGS) -fPIC -fvisibility=hidden -pthread
+LDLIBS_LIB := -pthread
+
+# The CPU engine is the command's: the library depends on nothing but the C library.
+CPU_SRCS  := $(wildcard lib/hw/cpu_*.c)
+LIB_SRCS  := $(filter-out $(CPU_SRCS),$(wildcard lib/base/*.c lib/arch/*.c lib/mm/*.c lib/hw/*.c))
+CMD_SRCS  := $(wildcard kernel/*.c kernel/*/*.c tools/*.c) $(CPU_SRCS)
+TEST_SRCS := $(wildcard tests/test_*.c)
+TESTLIB_SRCS := $(wildcard tests/lib/*.c)
+BENCH_SRCS := $(wildcard bench/bench_*.c)
+
+LIB_OBJS  := $(LIB_SRCS:%.c=$(O)/%.o)
+CMD_OBJS  := $(CMD_SRCS:%.c=$(O)/%.o)
+TESTLIB_OBJS := $(TESTLIB_SRCS:%.c=$(O)/%.o)
+CPU_OBJS  := $(CPU_SRCS:%.c=$(O)/%.o)
+TESTS     := $(TEST_SRCS:tests/%.c=$(O)/tests/%)
+BENCHES   := $(BENCH_SRCS:bench/%.c=$(O)/bench/%)
+
+UNICORN_LIBS = $(shell pkg-config --libs unicorn 2>/dev/null || echo -lunicorn)
+HAVE_CMD := $(if $(CMD_SRCS),$(O)/aspace)
+
+ifeq ($(V),)
+Q := @
+say = @printf '  %-5s %s\n' $(1) $(2)
+endif
+
+all: $(O)/libaspace.a $(O)/libaspace.so $(HAVE_CMD)
+
+$(O)/%.o: %.c
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(O)/libaspace.a: $(LIB_OBJS)
+	$(call say,AR,$@)
+	@mkdir -p $(@D)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(O)/libaspace.so: $(LIB_OBJS) lib/libaspace.map
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,libaspace.so.0 -Wl,--version-script=lib/libaspace.map \
+		-o $@ $(LIB_OBJS) $(LDLIBS_LIB)
+
+# -rdynamic: the engine interposes a hook of Unicorn's, see lib/hw/cpu_unicorn.c
+$(O)/aspace: $(CMD_OBJS) $(O)/libaspace.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -rdynamic -o $@ $(CMD_OBJS) $(O)/libaspace.a $(UNICORN_LIBS) -ldl -lm $(LDLIBS_LIB)
+
+# A test links the static library, so that it can look inside; tests/test_cpu*.c also link the engine.
+$(O)/tests/test_cpu%: $(O)/tests/test_cpu%.o $(TESTLIB_OBJS) $(CPU_OBJS) $(O)/libaspace.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -rdynamic -o $@ $^ -lcmocka $(UNICORN_LIBS) -ldl -lm $(LDLIBS_LIB)
+
+$(O)/tests/test_%: $(O)/tests/test_%.o $(TESTLIB_OBJS) $(O)/libaspace.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ -lcmocka -lm $(LDLIBS_LIB)
+
+$(O)/bench/bench_%: $(O)/bench/bench_%.o $(O)/libaspace.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ -lm $(LDLIBS_LIB)
+
+tests: $(TESTS)
+benches: $(BENCHES)
+
+deps:
+	$(Q)scripts/deps
+
+quick: $(TESTS)
+	$(Q)for t in $(TESTS); do $$t >$(O)/quick.log 2>&1 || { cat $(O)/quick.log; echo "FAIL $$t"; exit 1; }; done
+
+clean:
+	rm -rf build build-asan build-ubsan build-tsan
+
+.PHONY: all tests benches deps quick clean
+.SECONDARY:
+-include $(LIB_OBJS:.o=.d) $(CMD_OBJS:.o=.d) $(TESTLIB_OBJS:.o=.d)
+-include $(TEST_SRCS:%.c=$(O)/%.d) $(BENCH_SRCS:%.c=$(O)/%.d)
