@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The numbers of the Linux x86-64 system call interface that the library speaks, under names that
+ * clash with no host header: what a guest passes to mmap(2) can be handed to aspace_mmap() as it is.
+ * See the manual pages of section 2 for their meaning.
+ */
+#ifndef ASPACE_ABI_H
+#define ASPACE_ABI_H
+
+enum aspace_prot {
+	ASPACE_PROT_NONE = 0x0,
+	ASPACE_PROT_READ = 0x1,
+	ASPACE_PROT_WRITE = 0x2,
+	ASPACE_PROT_EXEC = 0x4,
+	ASPACE_PROT_SEM = 0x8,
+	ASPACE_PROT_GROWSDOWN = 0x01000000,
+	ASPACE_PROT_GROWSUP = 0x02000000,
+};
+
+enum aspace_map {
+	ASPACE_MAP_SHARED = 0x01,
+	ASPACE_MAP_PRIVATE = 0x02,
+	ASPACE_MAP_SHARED_VALIDATE = 0x03,
+	ASPACE_MAP_DROPPABLE = 0x08,
+	ASPACE_MAP_TYPE = 0x0f,
+	ASPACE_MAP_FIXED = 0x10,
+	ASPACE_MAP_ANONYMOUS = 0x20,
+	ASPACE_MAP_32BIT = 0x40,
+	ASPACE_MAP_ABOVE4G = 0x80,
+	ASPACE_MAP_GROWSDOWN = 0x0100,
+	ASPACE_MAP_DENYWRITE = 0x0800,
+	ASPACE_MAP_EXECUTABLE = 0x1000,
+	ASPACE_MAP_LOCKED = 0x2000,
+	ASPACE_MAP_NORESERVE = 0x4000,
+	ASPACE_MAP_POPULATE = 0x8000,
+	ASPACE_MAP_NONBLOCK = 0x10000,
+	ASPACE_MAP_STACK = 0x20000,
+	ASPACE_MAP_HUGETLB = 0x40000,
+	ASPACE_MAP_SYNC = 0x80000,
+	ASPACE_MAP_FIXED_NOREPLACE = 0x100000,
+	ASPACE_MAP_UNINITIALIZED = 0x4000000,
+};
+
+enum aspace_mremap_flags {
+	ASPACE_MREMAP_MAYMOVE = 1,
+	ASPACE_MREMAP_FIXED = 2,
+	ASPACE_MREMAP_DONTUNMAP = 4,
+};
+
+enum aspace_madv {
+	ASPACE_MADV_NORMAL = 0,
+	ASPACE_MADV_RANDOM = 1,
+	ASPACE_MADV_SEQUENTIAL = 2,
+	ASPACE_MADV_WILLNEED = 3,
+	ASPACE_MADV_DONTNEED = 4,
+	ASPACE_MADV_FREE = 8,
+	ASPACE_MADV_REMOVE = 9,
+	ASPACE_MADV_DONTFORK = 10,
+	ASPACE_MADV_DOFORK = 11,
+	ASPACE_MADV_MERGEABLE = 12,
+	ASPACE_MADV_UNMERGEABLE = 13,
+	ASPACE_MADV_HUGEPAGE = 14,
+	ASPACE_MADV_NOHUGEPAGE = 15,
+	ASPACE_MADV_DONTDUMP = 16,
+	ASPACE_MADV_DODUMP = 17,
+	ASPACE_MADV_WIPEONFORK = 18,
+	ASPACE_MADV_KEEPONFORK = 19,
+	ASPACE_MADV_COLD = 20,
+	ASPACE_MADV_PAGEOUT = 21,
+	ASPACE_MADV_POPULATE_READ = 22,
+	ASPACE_MADV_POPULATE_WRITE = 23,
+	ASPACE_MADV_DONTNEED_LOCKED = 24,
+	ASPACE_MADV_COLLAPSE = 25,
+	ASPACE_MADV_HWPOISON = 100,
+	ASPACE_MADV_SOFT_OFFLINE = 101,
+	ASPACE_MADV_GUARD_INSTALL = 102,
+	ASPACE_MADV_GUARD_REMOVE = 103,
+};
+
+enum aspace_msync_flags {
+	ASPACE_MS_ASYNC = 1,
+	ASPACE_MS_INVALIDATE = 2,
+	ASPACE_MS_SYNC = 4,
+};
+
+enum aspace_mlock_flags {
+	ASPACE_MLOCK_ONFAULT = 1,
+	ASPACE_MCL_CURRENT = 1,
+	ASPACE_MCL_FUTURE = 2,
+	ASPACE_MCL_ONFAULT = 4,
+};
+
+enum aspace_seals {
+	ASPACE_F_SEAL_SEAL = 0x01,
+	ASPACE_F_SEAL_SHRINK = 0x02,
+	ASPACE_F_SEAL_GROW = 0x04,
+	ASPACE_F_SEAL_WRITE = 0x08,
+	ASPACE_F_SEAL_FUTURE_WRITE = 0x10,
+	ASPACE_F_SEAL_EXEC = 0x20,
+};
+
+/* Resource limits that the address space obeys; numbers of <sys/resource.h>. */
+enum aspace_rlimit {
+	ASPACE_RLIMIT_DATA = 2,
+	ASPACE_RLIMIT_STACK = 3,
+	ASPACE_RLIMIT_MEMLOCK = 8,
+	ASPACE_RLIMIT_AS = 9,
+};
+
+/* personality(2) bits that change the address space. */
+enum aspace_personality {
+	ASPACE_ADDR_NO_RANDOMIZE = 0x0040000,
+	ASPACE_MMAP_PAGE_ZERO = 0x0100000,
+	ASPACE_ADDR_COMPAT_LAYOUT = 0x0200000,
+	ASPACE_READ_IMPLIES_EXEC = 0x0400000,
+	ASPACE_ADDR_LIMIT_3GB = 0x8000000,
+};
+
+/* prctl(PR_SET_MDWE) bits. */
+enum aspace_mdwe {
+	ASPACE_MDWE_REFUSE_EXEC_GAIN = 1,
+	ASPACE_MDWE_NO_INHERIT = 2,
+};
+
+/* Signals and codes that a fault can end in. */
+enum aspace_signal {
+	ASPACE_SIGBUS = 7,
+	ASPACE_SIGSEGV = 11,
+	ASPACE_SEGV_MAPERR = 1,
+	ASPACE_SEGV_ACCERR = 2,
+	ASPACE_SEGV_PKUERR = 4,
+	ASPACE_BUS_ADRERR = 2,
+	ASPACE_BUS_MCEERR_AR = 4,
+};
+
+/*
+ * An area's flags. Internally and in struct aspace_area these bits; smaps' VmFlags shows them as
+ * the two letters of proc_pid_smaps(5).
+ */
+#define ASPACE_VM_READ		0x00000001ull	/* rd */
+#define ASPACE_VM_WRITE		0x00000002ull	/* wr */
+#define ASPACE_VM_EXEC		0x00000004ull	/* ex */
+#define ASPACE_VM_SHARED	0x00000008ull	/* sh */
+#define ASPACE_VM_MAYREAD	0x00000010ull	/* mr */
+#define ASPACE_VM_MAYWRITE	0x00000020ull	/* mw */
+#define ASPACE_VM_MAYEXEC	0x00000040ull	/* me */
+#define ASPACE_VM_MAYSHARE	0x00000080ull	/* ms */
+#define ASPACE_VM_GROWSDOWN	0x00000100ull	/* gd */
+#define ASPACE_VM_PFNMAP	0x00000400ull	/* pf */
+#define ASPACE_VM_LOCKED	0x00002000ull	/* lo */
+#define ASPACE_VM_IO		0x00004000ull	/* io */
+#define ASPACE_VM_SEQ_READ	0x00008000ull	/* sr */
+#define ASPACE_VM_RAND_READ	0x00010000ull	/* rr */
+#define ASPACE_VM_DONTCOPY	0x00020000ull	/* dc */
+#define ASPACE_VM_DONTEXPAND	0x00040000ull	/* de */
+#define ASPACE_VM_LOCKONFAULT	0x00080000ull	/* lf */
+#define ASPACE_VM_ACCOUNT	0x00100000ull	/* ac */
+#define ASPACE_VM_NORESERVE	0x00200000ull	/* nr */
+#define ASPACE_VM_HUGETLB	0x00400000ull	/* ht */
+#define ASPACE_VM_SYNC		0x00800000ull	/* sf */
+#define ASPACE_VM_WIPEONFORK	0x02000000ull	/* wf */
+#define ASPACE_VM_DONTDUMP	0x04000000ull	/* dd */
+#define ASPACE_VM_SOFTDIRTY	0x08000000ull	/* sd */
+#define ASPACE_VM_MIXEDMAP	0x10000000ull	/* mm */
+#define ASPACE_VM_HUGEPAGE	0x20000000ull	/* hg */
+#define ASPACE_VM_NOHUGEPAGE	0x40000000ull	/* nh */
+#define ASPACE_VM_MERGEABLE	0x80000000ull	/* mg */
+#define ASPACE_VM_PKEY_SHIFT	32
+#define ASPACE_VM_PKEY_MASK	(0xfull << 32)	/* the protection key, 0..15 */
+#define ASPACE_VM_DROPPABLE	(1ull << 40)	/* dp */
+#define ASPACE_VM_SEALED	(1ull << 42)	/* sl */
+
+#endif
