@@ -43,7 +43,7 @@ TESTS     := $(TEST_SRCS:tests/%.c=$(O)/tests/%)
 BENCHES   := $(BENCH_SRCS:bench/%.c=$(O)/bench/%)
 
 UNICORN_LIBS = $(shell pkg-config --libs unicorn 2>/dev/null || echo -lunicorn)
-HAVE_CMD := $(if $(CMD_SRCS),$(O)/aspace)
+HAVE_CMD := $(if $(wildcard tools/*.c),$(O)/aspace)
 
 ifeq ($(V),)
 Q := @
