@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The personality: what runs programs in libaspace's address spaces, as the Linux kernel would.
+ *
+ * One host thread runs everything. A guest task is a struct task_struct and nothing else: no host
+ * stack belongs to it. The scheduler takes a runnable task, runs it on the CPU engine until an
+ * event, and handles the event to its end:
+ *
+ *	cpu_run -> system call -> table entry -> handler(task, args) -> result -> rax
+ *	        -> page fault  -> aspace_fault -> retry, or a signal
+ *	        -> kick        -> time slice over, or a host signal came in: look around
+ *
+ * Blocking. A handler that can't go on says what it waits for (wait_for_*, below) and returns
+ * -ERESTART_WAIT. The task sleeps; when one of the conditions holds, the same handler is called
+ * again with the same arguments, from the beginning. What it must remember in between (an absolute
+ * deadline, bytes already moved) it keeps in task->wait.state, which is zero at the first call. A
+ * signal that arrives meanwhile ends the call with EINTR or restarts it (SA_RESTART), as Linux does
+ * for that call: see task->wait.on_signal.
+ *
+ * Guest memory is reached only by copy_from_user / copy_to_user (aspace_copy_*): a guest pointer
+ * never reaches the host.
+ */
+#ifndef KERNEL_H
+#define KERNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <signal.h>
+
+#include <aspace/aspace.h>
+#include "base/list.h"
+#include "hw/cpu.h"
+
+struct kernel;
+struct task_struct;
+
+/* Internal results of a handler; never seen by a guest. */
+#define ERESTART_WAIT		512	/* wait as said, then call again */
+#define ENORETURN		513	/* registers are set as they must be (execve, sigreturn, exit) */
+
+struct sys_args {
+	uint64_t nr;
+	uint64_t a[6];
+};
+typedef int64_t (*sys_handler)(struct task_struct *task, const struct sys_args *args);
+
+/* How an argument is shown by --log-mm and --strace. */
+enum arg_kind { ARG_NONE, ARG_INT, ARG_HEX, ARG_ADDR, ARG_LEN, ARG_FD, ARG_PATH, ARG_PROT, ARG_MAP };
+
+struct sys_entry {		/* kernel/syscalls.c: the table, indexed by number */
+	const char *name;
+	sys_handler handler;	/* NULL: ENOSYS, counted and listed at the end */
+	uint8_t nargs;
+	uint8_t kind[6];	/* enum arg_kind */
+	bool is_mm;		/* logged by --log-mm */
+};
+/* A handler is `int64_t sys_NAME(task, args)`; each family's file defines its own. */
+#define SYSCALL(name) int64_t sys_##name(struct task_struct *task, const struct sys_args *args)
+
+/* ---- waiting ------------------------------------------------------------------------------ */
+
+struct wait_queue {		/* embedded in what is waited for; zero is not valid: init */
+	struct list_head waiters;
+};
+struct waiter {
+	struct list_head link;
+	struct task_struct *task;
+};
+#define MAX_WAIT_FDS 16		/* poll of more host fds goes through a private epoll, see poll.c */
+
+enum on_signal { SIGNAL_RESTARTS, SIGNAL_INTERRUPTS };	/* SA_RESTART honoured / always EINTR */
+
+struct task_wait {
+	bool waiting;
+	enum on_signal on_signal;
+	bool timed_out, woken;	/* why it woke; read by the handler when it is called again */
+	uint64_t deadline_ns;	/* CLOCK_MONOTONIC; UINT64_MAX: none */
+	int nfds;
+	struct { int fd; short events, revents; } fds[MAX_WAIT_FDS];	/* host fds */
+	struct waiter waiter;	/* at most one queue */
+	uint64_t state[4];	/* the handler's own, zero at the first call */
+};
+void wait_queue_init(struct wait_queue *wq);
+void wait_for_queue(struct task_struct *task, struct wait_queue *wq);
+void wait_for_fd(struct task_struct *task, int host_fd, short events);
+void wait_until(struct task_struct *task, uint64_t deadline_ns);
+void wake_up_task(struct task_struct *task);
+int wake_up(struct wait_queue *wq, int n);	/* the first n waiters; how many */
+bool signal_pending(struct task_struct *task);
+uint64_t monotonic_ns(void);
+
+/* ---- tasks --------------------------------------------------------------------------------- */
+
+struct files_struct;		/* fdtable.c */
+struct fs_struct {		/* cwd and umask; CLONE_FS shares it */
+	unsigned refs;
+	int cwd_fd;		/* a host O_PATH directory */
+	unsigned umask;
+};
+
+struct sigaction_guest {	/* the kernel's struct sigaction of x86-64 */
+	uint64_t handler, flags, restorer, mask;
+};
+struct sighand_struct {		/* CLONE_SIGHAND */
+	unsigned refs;
+	struct sigaction_guest action[65];
+};
+struct sigpending {
+	uint64_t set;		/* bit N-1: signal N */
+	struct list_head queue;	/* struct sigqueue: siginfo of each */
+};
+struct rlimit_guest { uint64_t cur, max; };
+
+struct signal_struct {		/* one a thread group (process) */
+	struct list_head threads;
+	unsigned nr_threads;
+	struct sigpending shared_pending;
+	struct wait_queue child_wait;	/* wait4 of the parent sleeps here */
+	struct list_head children;	/* struct task_struct leaders by sibling */
+	struct task_struct *leader, *parent_leader;
+	int pgid, sid;
+	int exit_code;		/* wait status */
+	bool group_exit;
+	bool stopped;
+	struct rlimit_guest rlim[16];
+	uint64_t itimer_real_next, itimer_real_interval;	/* ns */
+	uint64_t utime_ns, cutime_ns, start_ns;
+	struct list_head posix_timers;
+	bool is_child_subreaper;
+};
+
+enum task_state { TASK_RUNNING, TASK_WAITING, TASK_STOPPED, TASK_ZOMBIE, TASK_DEAD };
+
+struct task_struct {
+	struct kernel *kernel;
+	struct list_head tasks;		/* kernel->tasks */
+	struct list_head run;		/* run queue */
+	struct list_head thread_link;	/* signal->threads */
+	struct list_head sibling;	/* parent's children (leaders only) */
+	enum task_state state;
+	int pid, tgid;
+	char comm[16];
+	struct aspace_mm *mm;		/* NULL after exit_mm */
+	struct cpu_context *cpu;
+	struct files_struct *files;
+	struct fs_struct *fs;
+	struct sighand_struct *sighand;
+	struct signal_struct *signal;
+	struct sigpending pending;
+	uint64_t blocked, saved_blocked;
+	bool restore_blocked;		/* sigsuspend, ppoll: put saved_blocked back after delivery */
+	uint64_t altstack_sp, altstack_size;
+	int altstack_flags;
+	uint64_t set_child_tid, clear_child_tid;
+	uint64_t robust_list;
+	uint32_t pkru;
+	struct task_wait wait;
+	struct sys_args call;		/* the system call it is in */
+	bool in_syscall;
+	struct task_struct *vfork_parent;	/* sleeps until we exec or exit */
+	struct wait_queue vfork_done;
+	int pdeath_signal, exit_signal;
+	unsigned personality;
+	bool no_new_privs, thp_disable;
+	unsigned dumpable;
+	uint64_t utime_ns;
+	uint64_t min_flt, maj_flt, nvcsw, nivcsw;
+};
+
+struct kernel_options {
+	uint64_t ram_bytes;
+	enum aspace_format format;
+	enum aspace_index index;
+	uint64_t seed;			/* 0: no ASLR, fixed AT_RANDOM */
+	bool log_mm, strace;
+	unsigned fault_around_kib;
+	unsigned preempt_us;		/* time slice, default 10,000; smaller values are a soak test */
+	FILE *log;			/* stderr by default */
+};
+
+struct kernel {
+	struct aspace_machine *machine;
+	struct cpu *cpu;
+	struct kernel_options options;
+	struct list_head tasks, run_queue;
+	struct task_struct *current, *init;
+	int next_pid;
+	uint64_t boot_ns;
+	uint64_t syscall_count[512], unknown_count[512];
+	uint64_t nr_switches, nr_forks, nr_execs, nr_signals;
+	struct list_head inodes;	/* inode.c: mappings of host files */
+	bool maps_requested;
+};
+
+/* current's memory; same results as in Linux: bytes that could not be copied. */
+static inline size_t copy_from_user(struct task_struct *task, void *to, uint64_t from, size_t n)
+{
+	return aspace_copy_from_user(task->mm, to, from, n);
+}
+static inline size_t copy_to_user(struct task_struct *task, uint64_t to, const void *from, size_t n)
+{
+	return aspace_copy_to_user(task->mm, to, from, n);
+}
+/* A path of the guest, NUL-terminated in buf[4096]: its length, -EFAULT, -ENAMETOOLONG, -ENOENT (empty). */
+int64_t getname(struct task_struct *task, uint64_t user, char *buf);
+
+struct task_struct *find_task(struct kernel *k, int pid);	/* by tid */
+int send_signal(struct task_struct *task, int sig, const void *siginfo, bool group);
+/* A synchronous one (fault); forced: unblocked and default action if blocked or ignored. */
+void force_signal(struct task_struct *task, int sig, int code, uint64_t addr);
+
+/* ---- the border between tasks (fork.c, exec.c, ...) and files (fdtable.c, ...) ---------------- */
+
+struct kfile;			/* an open file description; refcounted; kfile.h */
+struct files_struct *files_new(void);
+struct files_struct *files_copy(struct files_struct *files);	/* fork; NULL: no memory */
+struct files_struct *files_get(struct files_struct *files);	/* CLONE_FILES */
+void files_put(struct kernel *k, struct task_struct *task, struct files_struct *files);
+void files_close_on_exec(struct task_struct *task);
+int files_open_std(struct kernel *k, struct files_struct *files);	/* 0, 1, 2 of the host */
+/* A path of the guest opened for execve or as interpreter: what the ELF loader maps. -errno. */
+int kernel_open_exec(struct task_struct *task, int dirfd, const char *path, int flags,
+		     struct kfile **file);
+struct aspace_file *kfile_aspace(struct kernel *k, struct kfile *file);	/* made on first use; a reference, or NULL: -ENODEV */
+int kfile_host_fd(struct kfile *file);
+void kfile_put(struct kfile *file);
+struct kfile *fget(struct task_struct *task, int fd);	/* a reference, or NULL */
+void inodes_sync(struct kernel *k);	/* write back everything dirty */
+void inodes_destroy(struct kernel *k);
+void exit_posix_locks(struct task_struct *task);	/* a process ends */
+
+#endif
