@@ -85,6 +85,18 @@ $(O)/bench/bench_%: $(O)/bench/bench_%.o $(O)/libaspace.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ -lm $(LDLIBS_LIB)
 
+# Every object, linked or not: what a tree in the middle of a change can be held to.
+objs: $(LIB_OBJS) $(CMD_OBJS)
+
+# The main job on a real program, from nothing.
+run: deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(O)/aspace run --maps --stats -- bash -c 'echo "$$(uname -m): bash $$BASH_VERSION in an address space of ours"; seq 1000 | sort -rn | head -n 1'
+
+test: deps
+	$(Q)$(MAKE) --no-print-directory all tests
+	$(Q)O=$(O) tests/all
+
 tests: $(TESTS)
 benches: $(BENCHES)
 
@@ -97,7 +109,7 @@ quick: $(TESTS)
 clean:
 	rm -rf build build-asan build-ubsan build-tsan
 
-.PHONY: all tests benches deps quick clean
+.PHONY: all objs run test tests benches deps quick clean
 .SECONDARY:
 -include $(LIB_OBJS:.o=.d) $(CMD_OBJS:.o=.d) $(TESTLIB_OBJS:.o=.d)
 -include $(TEST_SRCS:%.c=$(O)/%.d) $(BENCH_SRCS:%.c=$(O)/%.d)
