@@ -97,6 +97,17 @@ test: deps
 	$(Q)$(MAKE) --no-print-directory all tests
 	$(Q)O=$(O) tests/all
 
+# The guest's side of the benchmarks: static, so that it starts alike everywhere.
+$(O)/bench/guest-%: bench/guest/%.c
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -O2 -Wall -static -o $@ $<
+
+bench: deps
+	$(Q)$(MAKE) --no-print-directory all benches $(O)/bench/guest-mm
+	$(Q)for b in $(BENCHES); do echo; $$b || exit 1; done
+	$(Q)bench/run.py --build $(O)
+
 tests: $(TESTS)
 benches: $(BENCHES)
 
@@ -109,7 +120,7 @@ quick: $(TESTS)
 clean:
 	rm -rf build build-asan build-ubsan build-tsan
 
-.PHONY: all objs run test tests benches deps quick clean
+.PHONY: all objs run bench test tests benches deps quick clean
 .SECONDARY:
 -include $(LIB_OBJS:.o=.d) $(CMD_OBJS:.o=.d) $(TESTLIB_OBJS:.o=.d)
 -include $(TEST_SRCS:%.c=$(O)/%.d) $(BENCH_SRCS:%.c=$(O)/%.d)
