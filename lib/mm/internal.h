@@ -75,6 +75,12 @@ void vm_unacct_memory(struct aspace_machine *machine, uint64_t pages);
 /* What an area's pages may be used for by its flags: bits of enum aspace_access. */
 unsigned vm_access_of(uint64_t vm_flags);
 
+/*
+ * fork.c: a new, empty mm with the default layout, on the machine's mmlist; NULL: no memory. The
+ * machine's first one is its init_mm, which machine.c makes and drops (aspace_mm_put).
+ */
+struct mm_struct *mm_alloc(struct aspace_machine *machine);
+
 /* task_mmu.c: what maps shows in its last column; "" for none. */
 const char *vma_name(struct vm_area_struct *vma, char *buffer, size_t n);
 
@@ -166,9 +172,14 @@ void put_page(struct aspace_machine *m, struct page *page);	/* the last one free
 void free_pages_batch(struct aspace_machine *m, struct page **pages, unsigned n);	/* put_page of many; one lock */
 int frames_init(struct aspace_machine *m);	/* RAM, mem_map, zones, zero page; 0 or -errno */
 void frames_exit(struct aspace_machine *m);
-/* hw/ram.c: the host side of RAM. */
-int ram_create(uint64_t bytes, uint8_t **base, int *memfd);
-void ram_destroy(uint8_t *base, uint64_t bytes, int memfd);
+/*
+ * n frames of order 0, contiguous where a free run is at hand; how many were got. The host sees
+ * contiguous frames as one buffer, so that a run of pages can be read by one call.
+ */
+unsigned alloc_pages_run(struct aspace_machine *m, enum page_type type, unsigned n, unsigned gfp,
+			 struct page **pages);
+uint64_t nr_frames_of(struct aspace_machine *m, enum page_type type);	/* a glance, not locked */
+/* hw/ram.h is the host side of RAM. */
 
 /*
  * filemap.c. filemap_get_page: the page of the file at index with a reference for the caller,
@@ -181,7 +192,11 @@ int filemap_get_page(struct address_space *mapping, pgoff_t index, bool create, 
 /* The cached pages of [first, last], each with a reference, ascending: how many (<= n). fault-around. */
 unsigned filemap_get_pages(struct address_space *mapping, pgoff_t first, pgoff_t last,
 			   struct page **pages, unsigned n);
-void filemap_dirty_page(struct page *page);	/* before an entry becomes writable; any lock held */
+/*
+ * Before an entry of a shared area becomes writable. page_ptl is held from here until the entry is
+ * set: write-back clears the mark first and then, under page_ptl, the entry's write permission.
+ */
+void filemap_dirty_page(struct page *page);
 /* Read-ahead for MADV_WILLNEED. */
 int filemap_read_ahead(struct address_space *mapping, pgoff_t first, pgoff_t last);
 /* MADV_PAGEOUT, reclaim: drops the page if it is clean and nobody maps it. */

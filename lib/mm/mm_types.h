@@ -14,6 +14,7 @@
  * Locks, in the order in which they are taken (docs/locking.md):
  *
  *	mm->mmap_lock            areas: write to change the set or an area; read to fault or look
+ *	  mapping->i_rwsem           write: who changes the file (write, truncate, punch, write-back)
  *	  mapping->invalidate_lock   read: a fault from looking the page up until it is mapped, and
  *	                             copying or moving a file area's tables; write: truncate, punch
  *	    mapping->i_mmap_rwsem    the areas that map the file
@@ -21,10 +22,11 @@
  *	        mm->page_table_lock  upper levels of the tables, vma->anon_vma's first setting
  *	          page_ptl(table)    the entries of one lowest-level table
  *	            mapping->i_pages_lock   the cache's index and its dirty marks
- *	              zone->lock, kmem_cache locks, machine->mmlist_lock    leaves
+ *	              machine->lru_lock     the order in which file pages are reclaimed
+ *	                zone->lock, pcp->lock, kmem_cache locks, machine->mmlist_lock    leaves
  *
  *	Reads and writes of a mapping's file (ops->read, ops->write) are done with no lock that a fault
- *	needs exclusively: at most invalidate_lock for reading.
+ *	needs exclusively: at most i_rwsem, and invalidate_lock for reading.
  */
 #ifndef MM_TYPES_H
 #define MM_TYPES_H
@@ -79,7 +81,7 @@ enum page_type {		/* who has the frame; the frames' figures by use come from it 
 #define PG_dirty	(1u << 2)	/* file: written to since it was last written back */
 #define PG_lazyfree	(1u << 3)	/* MADV_FREE: may be dropped until it is written again */
 #define PG_exec		(1u << 4)	/* was mapped executable: port.code_changed when it is freed or rewritten */
-#define PG_zeroed	(1u << 5)	/* free, and known to hold zeroes */
+#define PG_used		(1u << 5)	/* was handed out before; without it a frame holds zeroes */
 #define PG_buddy	(1u << 6)	/* heads a free block of 2^order */
 #define PG_active	(1u << 7)
 
@@ -122,6 +124,19 @@ struct zone {
 	struct { struct list_head list; uint64_t nr; } free_area[MAX_ORDER + 1];
 };
 
+/*
+ * Order-0 frames are handed out from and come back to one of these lists, picked by the thread, so
+ * that threads rarely meet on a lock. The counts by type are sums over all of them: a frame may be
+ * freed on another list than it came from.
+ */
+#define NR_PCP 8
+struct page_pcp {
+	_Alignas(64) spinlock_t lock;
+	unsigned count;
+	pfn_t head;			/* linked by page->private; 0: empty (frame 0 is reserved) */
+	int64_t nr_by_type[PAGE_DRIVER + 1];
+};
+
 /* ---- files ---------------------------------------------------------------------------------- */
 
 /* The contents of one file: its pages by index, and the areas that map it. */
@@ -137,13 +152,16 @@ struct address_space {
 	bool noexec, sealable;
 	atomic_uint seals;
 	atomic_int i_mmap_writable;	/* shared, may-write areas; < 0: sealed against them */
+	struct rw_semaphore i_rwsem;	/* writing: who changes the file's bytes or length */
 	struct rw_semaphore invalidate_lock;
 	struct rw_semaphore i_mmap_rwsem;
 	struct rb_root i_mmap;		/* interval tree of vma->shared, by pgoff */
 	spinlock_t i_pages_lock;
 	struct xarray i_pages;		/* index -> struct page; XA_MARK_0: dirty */
 	uint64_t nrpages, nrdirty;	/* i_pages_lock */
-	uint64_t shmem_charge;		/* pages charged to Committed_AS */
+	uint64_t write_seq;		/* i_pages_lock; the file was written to: what is being read may be old */
+	uint64_t shmem_charge;		/* pages charged to Committed_AS; i_pages_lock */
+	bool charge_pages;		/* shared memory that is charged page by page as it is made */
 	atomic_int wb_err;		/* last write-back error, not yet reported */
 };
 #define PAGECACHE_TAG_DIRTY XA_MARK_0
@@ -293,7 +311,9 @@ struct aspace_machine {
 	pfn_t nr_frames;
 	struct zone zone[MAX_NR_ZONES];
 	struct page *zero_page;
-	atomic_long frames_by_type[PAGE_DRIVER + 1];
+	struct page_pcp pcp[NR_PCP];
+	unsigned pcp_batch, pcp_high;
+	atomic_long fail_frame;		/* tests: the n-th alloc_pages from now on fails; 0: none */
 
 	struct kmem_cache *mm_cachep, *vm_area_cachep, *anon_vma_cachep, *anon_vma_chain_cachep,
 		*file_cachep, *mapping_cachep, *anon_name_cachep, *xa_node_cachep, *range_node_cachep;
