@@ -81,6 +81,12 @@ struct task_wait {
 	struct { int fd; short events, revents; } fds[MAX_WAIT_FDS];	/* host fds */
 	struct waiter waiter;	/* at most one queue */
 	uint64_t state[4];	/* the handler's own, zero at the first call */
+	/*
+	 * A signal (or the task's death) ends the call instead of another try: called once, before
+	 * EINTR or the restart is decided, to give back what state holds. Returns the bytes already
+	 * moved, which are the call's result then, or 0. NULL (at the first call): nothing to do.
+	 */
+	int64_t (*interrupted)(struct task_struct *task);
 };
 void wait_queue_init(struct wait_queue *wq);
 void wait_for_queue(struct task_struct *task, struct wait_queue *wq);
