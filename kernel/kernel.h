@@ -28,6 +28,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <signal.h>
+#include <time.h>
 
 #include <aspace/aspace.h>
 #include "base/list.h"
@@ -39,6 +40,13 @@ struct task_struct;
 /* Internal results of a handler; never seen by a guest. */
 #define ERESTART_WAIT		512	/* wait as said, then call again */
 #define ENORETURN		513	/* registers are set as they must be (execve, sigreturn, exit) */
+/*
+ * What an interrupted wait becomes is sched.c's to decide: -ERESTART_WAIT is said in any case. If a
+ * signal is pending then and a handler of the guest's runs, the call ends with EINTR, or starts anew
+ * after the handler (SIGNAL_RESTARTS and SA_RESTART); if none runs (stop and continue, say), the
+ * same handler is called again with its state kept. One that has moved bytes already and sees
+ * signal_pending(task) returns their number instead of waiting for more.
+ */
 
 struct sys_args {
 	uint64_t nr;
@@ -72,14 +80,27 @@ struct waiter {
 
 enum on_signal { SIGNAL_RESTARTS, SIGNAL_INTERRUPTS };	/* SA_RESTART honoured / always EINTR */
 
+/* A point in time at which something is done: kernel->timers, sorted. Zero: not armed. */
+struct ktimer {
+	struct list_head link;
+	uint64_t expires_ns;	/* CLOCK_MONOTONIC */
+	void (*fn)(struct ktimer *timer);	/* called once; may arm it again */
+	bool armed;
+};
+void ktimer_arm(struct kernel *k, struct ktimer *timer, uint64_t expires_ns);
+void ktimer_cancel(struct ktimer *timer);
+
 struct task_wait {
-	bool waiting;
-	enum on_signal on_signal;
+	bool waiting;		/* in a queue, or watching fds, or until a time */
+	enum on_signal on_signal;	/* SIGNAL_RESTARTS unless the handler says otherwise */
 	bool timed_out, woken;	/* why it woke; read by the handler when it is called again */
 	uint64_t deadline_ns;	/* CLOCK_MONOTONIC; UINT64_MAX: none */
 	int nfds;
 	struct { int fd; short events, revents; } fds[MAX_WAIT_FDS];	/* host fds */
 	struct waiter waiter;	/* at most one queue */
+	bool queued;
+	struct ktimer timer;	/* the deadline */
+	struct list_head fd_link;	/* kernel->fd_waiters */
 	uint64_t state[4];	/* the handler's own, zero at the first call */
 	/*
 	 * A signal (or the task's death) ends the call instead of another try: called once, before
@@ -122,6 +143,7 @@ struct rlimit_guest { uint64_t cur, max; };
 struct signal_struct {		/* one a thread group (process) */
 	struct list_head threads;
 	unsigned nr_threads;
+	unsigned refs;		/* threads and the zombie */
 	struct sigpending shared_pending;
 	struct wait_queue child_wait;	/* wait4 of the parent sleeps here */
 	struct list_head children;	/* struct task_struct leaders by sibling */
@@ -131,10 +153,19 @@ struct signal_struct {		/* one a thread group (process) */
 	bool group_exit;
 	bool stopped;
 	struct rlimit_guest rlim[16];
-	uint64_t itimer_real_next, itimer_real_interval;	/* ns */
-	uint64_t utime_ns, cutime_ns, start_ns;
+	bool noted_stop, noted_continue;	/* for the parent's waitid: not yet reported */
+	int stop_signal;
+	struct ktimer itimer_real;
+	uint64_t itimer_real_interval;	/* ns */
+	struct cpu_itimer { uint64_t expires_ns, interval_ns; } itimer_cpu[2];	/* ITIMER_VIRTUAL - 1.. */
+	uint64_t utime_ns;	/* of threads that ended; see process_cputime() */
+	uint64_t cutime_ns, cmin_flt, cmaj_flt, min_flt, maj_flt, nvcsw, nivcsw, cnvcsw, cnivcsw;
+	uint64_t maxrss_pages, cmaxrss_pages;
+	uint64_t start_ns;
 	struct list_head posix_timers;
-	bool is_child_subreaper;
+	int next_timer_id;
+	bool is_child_subreaper, exec_done;
+	int oom_score_adj;
 };
 
 enum task_state { TASK_RUNNING, TASK_WAITING, TASK_STOPPED, TASK_ZOMBIE, TASK_DEAD };
@@ -143,6 +174,7 @@ struct task_struct {
 	struct kernel *kernel;
 	struct list_head tasks;		/* kernel->tasks */
 	struct list_head run;		/* run queue */
+	struct task_struct *hash_next;	/* kernel->pid_hash */
 	struct list_head thread_link;	/* signal->threads */
 	struct list_head sibling;	/* parent's children (leaders only) */
 	enum task_state state;
@@ -164,9 +196,23 @@ struct task_struct {
 	uint32_t pkru;
 	struct task_wait wait;
 	struct sys_args call;		/* the system call it is in */
-	bool in_syscall;
-	struct task_struct *vfork_parent;	/* sleeps until we exec or exit */
-	struct wait_queue vfork_done;
+	bool in_syscall;	/* the handler has to be called (again) before user mode goes on */
+	bool interrupted;	/* it said "wait", and a signal was pending */
+	bool notify;		/* look at signals before user mode goes on */
+	bool on_run_queue;
+	int syscall_restart;	/* the handler's wish, kept until signals were looked at */
+	struct wait_queue vfork_done;	/* the parent of a vfork sleeps here until we exec or exit */
+	bool vfork_pending;
+	uint32_t rseq_len, rseq_sig;
+	uint64_t rseq_area;
+	int nice;
+	uint64_t cpu_mask, timerslack_ns;
+	uint64_t slice_start_ns;	/* current: when it got the processor */
+	uint64_t start_ns;
+	int fault_trapno;		/* of the last fault: what a signal frame shows */
+	unsigned fault_error;
+	uint64_t fault_cr2;
+	bool exec_fatal;		/* execve failed past the point of no return */
 	int pdeath_signal, exit_signal;
 	unsigned personality;
 	bool no_new_privs, thp_disable;
@@ -184,18 +230,31 @@ struct kernel_options {
 	unsigned fault_around_kib;
 	unsigned preempt_us;		/* time slice, default 10,000; smaller values are a soak test */
 	FILE *log;			/* stderr by default */
+	bool check_mm;			/* the whole-state checker at the end of each program */
 };
+#define PID_HASH_SIZE 1024
+#define NR_SYSCALLS 512
 
 struct kernel {
 	struct aspace_machine *machine;
 	struct cpu *cpu;
 	struct kernel_options options;
 	struct list_head tasks, run_queue;
-	struct task_struct *current, *init;
-	int next_pid;
+	struct list_head fd_waiters;	/* struct task_wait.fd_link */
+	struct list_head timers;	/* struct ktimer, the first to expire first */
+	struct task_struct *pid_hash[PID_HASH_SIZE];
+	struct task_struct *current;
+	struct task_struct *init;	/* the first process: its end is the command's; NULL: reaped */
+	unsigned nr_tasks;		/* that are not zombies */
+	int init_status;		/* wait status of the first process, when it ended */
+	int next_pid, host_ppid;
 	uint64_t boot_ns;
-	uint64_t syscall_count[512], unknown_count[512];
+	uint64_t next_tick_ns, last_poll_ns;
+	int event_fd;			/* host signal handlers write here: ends an idle wait */
+	uint64_t random_state[4];	/* options.seed: what getrandom and ASLR give */
+	uint64_t syscall_count[NR_SYSCALLS], unknown_count[NR_SYSCALLS];
 	uint64_t nr_switches, nr_forks, nr_execs, nr_signals;
+	uint64_t nr_threads_made, nr_faults, nr_kicks, nr_tasks_max;
 	struct list_head inodes;	/* inode.c: mappings of host files */
 	bool maps_requested;
 };
@@ -213,6 +272,22 @@ static inline size_t copy_to_user(struct task_struct *task, uint64_t to, const v
 int64_t getname(struct task_struct *task, uint64_t user, char *buf);
 
 struct task_struct *find_task(struct kernel *k, int pid);	/* by tid */
+static inline bool is_leader(const struct task_struct *task)
+{
+	return task->pid == task->tgid;
+}
+/* CPU time of a task and of a process until now. */
+uint64_t task_cputime(struct task_struct *task);
+uint64_t process_cputime(struct signal_struct *signal);
+/* Random bytes: the host's, or from options.seed. */
+void kernel_random(struct kernel *k, void *buf, size_t n);
+/*
+ * A time of the guest's as an absolute CLOCK_MONOTONIC deadline. relative: a struct timespec or
+ * timeval's contents; -EINVAL if they are out of range.
+ */
+int deadline_from_timespec(const struct timespec *relative, uint64_t *deadline_ns);
+/* ppoll, pselect6, epoll_pwait: blocks `set` until the call has ended and its signal was handled. */
+int set_user_sigmask(struct task_struct *task, uint64_t user_set, uint64_t sigsetsize);
 int send_signal(struct task_struct *task, int sig, const void *siginfo, bool group);
 /* A synchronous one (fault); forced: unblocked and default action if blocked or ignored. */
 void force_signal(struct task_struct *task, int sig, int code, uint64_t addr);
