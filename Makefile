@@ -73,7 +73,7 @@ $(O)/aspace: $(CMD_OBJS) $(O)/libaspace.a
 	$(Q)$(CC) $(ALL_CFLAGS) -rdynamic -o $@ $(CMD_OBJS) $(O)/libaspace.a $(UNICORN_LIBS) -ldl -lm $(LDLIBS_LIB)
 
 # A test links the static library, so that it can look inside; tests/test_cpu*.c also link the engine.
-$(O)/tests/test_cpu%: $(O)/tests/test_cpu%.o $(TESTLIB_OBJS) $(CPU_OBJS) $(O)/libaspace.a
+$(filter $(O)/tests/test_cpu%,$(TESTS)): $(O)/tests/%: $(O)/tests/%.o $(TESTLIB_OBJS) $(CPU_OBJS) $(O)/libaspace.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) -rdynamic -o $@ $^ -lcmocka $(UNICORN_LIBS) -ldl -lm $(LDLIBS_LIB)
 
