@@ -48,7 +48,8 @@ struct cpu_ram {
 struct cpu_options {
 	const struct cpu_ram *ram; /* read during cpu_create() only */
 	unsigned int nr_ram;
-	bool la57; /* page tables have five levels instead of four */
+	bool la57;	   /* page tables have five levels instead of four */
+	bool conservative; /* only what the engine's own interface promises: slower, for tests and doubt */
 };
 
 /* The selectors of user code and data, as Linux has them: what goes into signal frames. */
