@@ -2,8 +2,9 @@
 /*
  * A processor, as the personality above sees one: user mode only.
  *
- * Give it one task's registers (a context) and the physical address of a top-level page table, and it
- * runs the task's instructions until one of them needs a kernel. Then it comes back with an event:
+ * Give it one task's registers (a context) and the physical address of a top-level page table,
+ * and it runs the task's instructions until one of them needs a kernel. Then it comes back with
+ * an event:
  *
  *	        cpu_run(ctx, cr3) ----------------> guest instructions
  *	              ^                                   |
@@ -11,19 +12,21 @@
  *	              |                                   |
  *	        kernel work  <-------------------- struct cpu_event
  *
- * Nothing above this header knows which engine runs, and nothing runs on the host's stack for a guest
- * while it isn't in cpu_run(): kernel work happens between two calls, never in a callback.
+ * Nothing above this header knows which engine runs, and nothing runs on the host's stack for a
+ * guest while it isn't in cpu_run(): kernel work happens between two calls, never in a callback.
  *
- * The engine walks the guest's page tables by itself, in RAM, as hardware does: it sets accessed and
- * dirty bits, honours NX and reserved bits, and caches translations (TLB) and decoded instructions.
- * What the kernel owes it is therefore what it owes hardware:
+ * The engine walks the guest's page tables by itself, in RAM, as hardware does: it sets accessed
+ * and dirty bits, honours NX and reserved bits, and caches translations (TLB) and decoded
+ * instructions. What the kernel owes it is therefore what it owes hardware:
  *
- *  - an entry that gave something and now gives less (absent, read-only, another frame) is followed by
- *    cpu_flush_tlb() or cpu_flush_tlb_range() before the frame is used for something else. An entry
- *    that now gives more (absent to present, read-only to writable) needs nothing: at worst the engine
- *    reports one more fault, which the kernel finds already settled.
- *  - one thing hardware does by itself: RAM that held instructions and is changed by the host, or given
- *    to another use, is announced by cpu_invalidate_code().
+ *  - an entry that gave something and now gives less (absent, read-only, another frame) is
+ *    followed by cpu_flush_tlb() or cpu_flush_tlb_range() before the frame is used for something
+ *    else. An entry that now gives more (absent to present, read-only to writable) needs nothing:
+ *    at worst the engine reports one more fault, which the kernel finds already settled.
+ *  - one thing hardware does by itself: RAM that held instructions and is changed by the host, or
+ *    given to another use, is announced by cpu_invalidate_code().
+ *
+ * Kick the engine every 10 ms or so while it runs: its own housekeeping is done at kicks, too.
  *
  * One engine is used by one host thread at a time. Only cpu_kick() may be called from elsewhere.
  * Functions that can fail return a negative errno.
@@ -38,7 +41,10 @@
 struct cpu;	    /* one engine */
 struct cpu_context; /* one task's processor state; the engine's, opaque */
 
-/* One piece of physical memory. Page aligned; pieces don't overlap. The memory stays the caller's. */
+/*
+ * One piece of physical memory. Page aligned; pieces don't overlap. The memory stays the
+ * caller's.
+ */
 struct cpu_ram {
 	uint64_t phys;
 	uint64_t size;
@@ -48,8 +54,9 @@ struct cpu_ram {
 struct cpu_options {
 	const struct cpu_ram *ram; /* read during cpu_create() only */
 	unsigned int nr_ram;
+	uint32_t code_cache; /* bytes for translated code; 0: the engine's choice */
 	bool la57;	   /* page tables have five levels instead of four */
-	bool conservative; /* only what the engine's own interface promises: slower, for tests and doubt */
+	bool conservative; /* rely only on what the engine promises: slower, for tests and doubt */
 };
 
 /* The selectors of user code and data, as Linux has them: what goes into signal frames. */
@@ -60,7 +67,10 @@ struct cpu_options {
 #define CPU_EFLAGS_TF	 0x100u
 #define CPU_EFLAGS_IF	 0x200u
 #define CPU_EFLAGS_DF	 0x400u
-/* What user mode may change by itself (popf), and what cpu_context_set_regs() takes: the other bits keep. */
+/*
+ * What user mode may change by itself (popf), and what cpu_context_set_regs() takes: the other
+ * bits keep.
+ */
 #define CPU_EFLAGS_USER 0x254dd5u
 
 struct cpu_regs {
@@ -100,9 +110,9 @@ enum cpu_vector {
 #define CPU_PF_INSTR 0x10u /* instruction fetch */
 
 enum cpu_event_kind {
-	CPU_SYSCALL,	/* rip: after the instruction; rcx = rip, r11 = rflags, as hardware leaves them */
+	CPU_SYSCALL,	/* rip: after the instruction; rcx = rip, r11 = rflags, as by hardware */
 	CPU_PAGE_FAULT, /* rip: the instruction, which restarts; .addr, .error_code */
-	CPU_EXCEPTION,	/* .vector, .error_code; rip: the instruction, or after it for #BP, #OF and #DB */
+	CPU_EXCEPTION,	/* .vector, .error_code; rip: the instruction; after it for #BP, #OF, #DB */
 	CPU_INT80,	/* rip: after the instruction */
 	CPU_KICK,	/* cpu_kick() was called; rip: between two instructions */
 };
@@ -136,16 +146,19 @@ void cpu_context_get_fpu(struct cpu *cpu, struct cpu_context *ctx, void *fxsave)
 int cpu_context_set_fpu(struct cpu *cpu, struct cpu_context *ctx, const void *fxsave);
 
 /*
- * Runs @ctx in the address space whose top-level table is at physical @cr3, until an event: 0 and *@ev.
- * Negative errno: the engine itself failed; the machine can't go on.
- * A kick that comes before the call ends it at once: none is lost, many may become one.
+ * Runs @ctx in the address space whose top-level table is at physical @cr3, until an event: 0 and
+ * *@ev. Negative errno: the engine itself failed; the machine can't go on. A kick that comes
+ * before the call ends it at once: none is lost, many may become one.
  */
 int cpu_run(struct cpu *cpu, struct cpu_context *ctx, uint64_t cr3, struct cpu_event *ev);
 
 /* From anywhere, signal handlers and other threads included: cpu_run() returns CPU_KICK soon. */
 void cpu_kick(struct cpu *cpu);
 
-/* Orders: when they return nothing stale is used any more, by the address space running or another. */
+/*
+ * Orders: when they return nothing stale is used any more, by the address space running or
+ * another.
+ */
 void cpu_flush_tlb(struct cpu *cpu);
 void cpu_flush_tlb_range(struct cpu *cpu, uint64_t cr3, uint64_t start, uint64_t end);
 

@@ -2,8 +2,8 @@
 /*
  * The processor of hw/cpu.h, by Unicorn (QEMU's TCG as a library). Nothing else names Unicorn.
  *
- * One uc_engine runs every task. It is in user mode (CPL 3), long mode, with paging on, for ever: it
- * walks the page tables in RAM by itself, and whatever a kernel would have to do ends its run.
+ * One uc_engine runs every task. It is in user mode (CPL 3), long mode, with paging on, for ever:
+ * it walks the page tables in RAM by itself, and whatever a kernel would have to do ends its run.
  *
  *	loaded context            the others
  *	+--------------+          +--------+ +--------+
@@ -11,30 +11,42 @@
  *	| own state    |          +--------+ +--------+
  *	+--------------+
  *
- * Switching is lazy. A context stays loaded until another one runs, and its registers are read and
- * written in place. Where a register lies, in the engine's state and likewise in a blob, is not in
- * Unicorn's interface: calibrate() finds out when an engine is made, by writing registers through the
- * interface, raising faults, and looking where the values turn up. What it can't find, cpu_create()
- * reports as -ENOTSUP; it never guesses.
+ * Switching is lazy. A context stays loaded until another one runs, and its registers are read
+ * and written in place. Where a register lies, in the engine's state and likewise in a blob, is
+ * not in Unicorn's interface: calibrate() finds out when an engine is made, by writing registers
+ * through the interface, raising faults, and looking where the values turn up. What it can't
+ * find, cpu_create() reports as -ENOTSUP; it never guesses.
  *
- * The same goes for translations: the TLB holds those of one top-level table, cpu->tables, and loading
- * another empties it. So an order to flush an address space that isn't in the TLB is already fulfilled.
+ * The same goes for translations: the TLB holds those of one top-level table, cpu->tables, and
+ * loading another empties it. So an order to flush an address space that isn't in the TLB is
+ * already fulfilled.
  *
- * Unicorn 2.1.1 has four defects that matter here, and what stands against them:
+ * Unicorn 2.1.1 has defects that matter here, and what stands against them:
  *
- *  1. uc_emu_stop() from a signal or a thread can stop in mid-block with RIP at the block's start: the
- *     half that ran runs again. The check that does this is emitted by check_exit_request_x86_64(), which
- *     the shared library calls through its PLT: an empty function of that name in the executable takes it
- *     out (this needs -rdynamic), and stops happen at the start of blocks only. Where the name isn't ours
- *     a hook on every block does the stopping, 10 to 60 % slower.
- *  2. A full translation buffer corrupts silently if it has the default size: it gets a size of ours.
- *  3. A page fault after a page fault is taken for a double fault, because the field that remembers the
- *     last exception is never cleared: we clear it.
- *  4. uc_emu_start()'s "until" address 0 would make a call through NULL end the run: the list of exits is
- *     used instead, and is empty.
+ *  1. uc_emu_stop() from a signal or a thread can stop in mid-block with RIP at the block's
+ *     start: the half that ran runs again. The check that does this is emitted by
+ *     check_exit_request_x86_64(), which the shared library calls through its PLT: an empty
+ *     function of that name in the executable takes it out (this needs -rdynamic), and stops
+ *     happen at the start of blocks only. Where the name isn't ours a hook on every block does
+ *     the stopping, 10 to 60 % slower.
+ *  2. A full translation buffer corrupts silently if it has the default size: it gets a size of
+ *     ours.
+ *  3. A page fault after a page fault is taken for a double fault, because the field that
+ *     remembers the last exception is never cleared: we clear it.
+ *  4. uc_emu_start()'s "until" address 0 would make a call through NULL end the run: the list of
+ *     exits is used instead, and is empty.
+ *  5. A stop from another thread can be lost, for want of a barrier: see cpu_kick().
  *
- * A kick sets a flag and then stops the engine. uc_emu_start() begins by forgetting such stops, so the
- * flag is looked at once more after that, in x86_cpu_exec_enter_x86_64(), which is interposed too.
+ * What can't be mended from outside, and so differs from hardware: an instruction that reads and
+ * writes faults first as a read, then as a write; misaligned SSE operands don't fault, nor do
+ * unmasked SSE exceptions; IN and OUT are refused with rip behind them; an instruction that goes on
+ * in an absent page is reported with rip at the start of its block (it restarts correctly); code
+ * changed through a second virtual address, already in the TLB, is seen only after
+ * cpu_invalidate_code().
+ *
+ * A kick sets a flag and then stops the engine. uc_emu_start() begins by forgetting such stops,
+ * so the flag is looked at once more after that, in x86_cpu_exec_enter_x86_64(), which is
+ * interposed too.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -68,7 +80,7 @@
 #define MXCSR_INIT     0x1f80u
 #define MXCSR_MASK     0xffffu
 
-#define TCG_BUFFER_SIZE (128u << 20)
+#define CODE_CACHE_SIZE (128u << 20)
 /* A full flush costs about as much as this many flushes of one page, its refill included. */
 #define FLUSH_ALL_PAGES 64
 /* Unicorn's TLB grows, by doubling, only when it is flushed. */
@@ -101,7 +113,7 @@ enum state_field {
 	F_GS_BASE,
 	NR_REG_FIELDS,
 	F_ERROR_CODE = NR_REG_FIELDS, /* 32 bits; of the last exception */
-	F_OLD_EXCEPTION,	      /* 32 bits; defect 3. 0: this release doesn't need it cleared */
+	F_OLD_EXCEPTION,	      /* 32 bits; 0: a release without defect 3 */
 	NR_FIELDS,
 };
 
@@ -132,9 +144,13 @@ static const struct {
 };
 
 struct cpu_context {
-	/* The table that the blob's CR3 names: uc_context_restore() brings it back, without a flush. */
+	/*
+	 * The table that the blob's CR3 names: uc_context_restore() brings it back, without a
+	 * flush.
+	 */
 	uint64_t tables;
-	_Alignas(16) uint8_t blob[]; /* uc_context_size() bytes; stale while the context is loaded */
+	/* uc_context_size() bytes; stale while the context is loaded */
+	_Alignas(16) uint8_t blob[];
 };
 
 /* Where the engine's RAM lies: at @phys for the guest, at @ram_addr in Unicorn's own numbering. */
@@ -181,17 +197,24 @@ void check_exit_request_x86_64(void *tcg_context);
 void x86_cpu_exec_enter_x86_64(void *cpu_state);
 
 static _Thread_local struct cpu *running; /* between uc_emu_start()'s call and return */
-static void (*real_exec_enter)(void *cpu_state);
+static _Thread_local bool check_exit_requests_gone;
 
 EXPORT void check_exit_request_x86_64(void *tcg_context)
 {
+	check_exit_requests_gone = true;
 }
 
 EXPORT void x86_cpu_exec_enter_x86_64(void *cpu_state)
 {
+	static _Atomic(void (*)(void *)) real;
 	struct cpu *cpu = running;
+	void (*enter)(void *) = atomic_load_explicit(&real, memory_order_relaxed);
 
-	real_exec_enter(cpu_state);
+	if (!enter) {
+		enter = (void (*)(void *))dlsym(RTLD_NEXT, "x86_cpu_exec_enter_x86_64");
+		atomic_store_explicit(&real, enter, memory_order_relaxed);
+	}
+	enter(cpu_state);
 	if (!cpu)
 		return;
 	cpu->cpu_state = cpu_state;
@@ -202,15 +225,6 @@ EXPORT void x86_cpu_exec_enter_x86_64(void *cpu_state)
 static long membarrier(int cmd)
 {
 	return syscall(SYS_membarrier, cmd, 0, 0);
-}
-
-/* True if Unicorn calls our functions. Without -rdynamic it doesn't. */
-static bool interposed(void)
-{
-	real_exec_enter = (void (*)(void *))dlsym(RTLD_NEXT, "x86_cpu_exec_enter_x86_64");
-	return real_exec_enter && dlsym(RTLD_NEXT, "check_exit_request_x86_64") &&
-	       dlsym(RTLD_DEFAULT, "check_exit_request_x86_64") == (void *)check_exit_request_x86_64 &&
-	       dlsym(RTLD_DEFAULT, "x86_cpu_exec_enter_x86_64") == (void *)x86_cpu_exec_enter_x86_64;
 }
 
 /* ------------------------------------------------------------------------------------------------
@@ -259,7 +273,9 @@ static void load(struct cpu *cpu, struct cpu_context *ctx)
 	cpu->loaded = ctx;
 }
 
-/* Where @ctx's registers can be read and written: valid until the next call that takes a context. */
+/*
+ * Where @ctx's registers can be read and written: valid until the next call that takes a context.
+ */
 static uint8_t *state_of(struct cpu *cpu, struct cpu_context *ctx)
 {
 	if (ctx != cpu->loaded)
@@ -302,7 +318,10 @@ static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *data)
  * From what Unicorn reports to what hardware would.
  */
 
-/* Hardware leaves rip and rflags in rcx and r11; Unicorn, with a hook on SYSCALL, leaves them alone. */
+/*
+ * Hardware leaves rip and rflags in rcx and r11; Unicorn, with a hook on SYSCALL, leaves them
+ * alone.
+ */
 static void finish_syscall(struct cpu *cpu, uint8_t *state)
 {
 	put64(state, cpu->offset[F_RCX], get64(state, cpu->offset[F_RIP]));
@@ -366,9 +385,10 @@ static uint64_t now(void)
 }
 
 /*
- * Unicorn's TLB starts with 64 entries and doubles only when it is flushed, if it was well filled. So a
- * program that works on much memory is helped by flushes that nobody ordered: often at first, then more
- * and more seldom, because refilling a large TLB has its price. Any flush counts, ordered ones too.
+ * Unicorn's TLB starts with 64 entries and doubles only when it is flushed, if it was well
+ * filled. So a program that works on much memory is helped by flushes that nobody ordered: often
+ * at first, then more and more seldom, because refilling a large TLB has its price. Any flush
+ * counts, ordered ones too.
  */
 static void tick(struct cpu *cpu)
 {
@@ -448,7 +468,10 @@ int cpu_run(struct cpu *cpu, struct cpu_context *ctx, uint64_t cr3, struct cpu_e
 	}
 	load_tables(cpu, ctx, cr3);
 
-	/* A stop that a kick asked for may come after the kick was taken: then nothing ended the run. */
+	/*
+	 * A stop that a kick asked for may come after the kick was taken: then nothing ended the
+	 * run.
+	 */
 	do {
 		if (take_kick(cpu)) {
 			*ev = (struct cpu_event){.kind = CPU_KICK};
@@ -467,10 +490,11 @@ int cpu_run(struct cpu *cpu, struct cpu_context *ctx, uint64_t cr3, struct cpu_e
 }
 
 /*
- * From the engine's own thread (a signal handler) order is the program's: either the flag is seen on the
- * way into the run, or the stop comes after all that would forget it. From another thread it isn't:
- * Unicorn clears one word and then reads another without a barrier between, here and at the top of its
- * loop. So the barrier comes from this side, and what may have been overwritten before it is said again.
+ * From the engine's own thread (a signal handler) order is the program's: either the flag is seen
+ * on the way into the run, or the stop comes after all that would forget it. From another thread
+ * it isn't: Unicorn clears one word and then reads another without a barrier between, here and at
+ * the top of its loop. So the barrier comes from this side, and what may have been overwritten
+ * before it is said again.
  */
 void cpu_kick(struct cpu *cpu)
 {
@@ -535,7 +559,10 @@ static struct cpu_context *context_alloc(struct cpu *cpu)
 	return calloc(1, sizeof(struct cpu_context) + cpu->context_size);
 }
 
-/* Every other context is a copy of this one: a blob needs the header that uc_context_alloc() makes. */
+/*
+ * Every other context is a copy of this one: a blob needs the header that uc_context_alloc()
+ * makes.
+ */
 static struct cpu_context *first_context(struct cpu *cpu)
 {
 	struct cpu_context *ctx = context_alloc(cpu);
@@ -684,8 +711,8 @@ int cpu_context_set_fpu(struct cpu *cpu, struct cpu_context *ctx, const void *im
 /* ------------------------------------------------------------------------------------------------
  * Making an engine: into user mode, and calibration.
  *
- * Both need a little memory of their own that the guest can run in. It lies above all RAM, for as long
- * as that takes:
+ * Both need a little memory of their own that the guest can run in. It lies above all RAM, for as
+ * long as that takes:
  *
  *	page 0        code: sysretq, syscall, and the instructions that fault
  *	page 1..5     page tables that map page 0 at CODE_VA, read-only
@@ -848,8 +875,8 @@ static int locate_reg(struct cpu *cpu, int f, const uint8_t *one, const uint8_t 
 }
 
 /*
- * The engine's own state is a part of the object that CPUState begins, laid out as the part of the blob
- * that was copied from it. @live then is where a blob would begin.
+ * The engine's own state is a part of the object that CPUState begins, laid out as the part of
+ * the blob that was copied from it. @live then is where a blob would begin.
  */
 static uint8_t *locate_live(struct cpu *cpu)
 {
@@ -877,13 +904,15 @@ static int locate_regs(struct cpu *cpu, struct cpu_context *one, struct cpu_cont
 	for (int f = 0; f < NR_REG_FIELDS; f++)
 		if (locate_reg(cpu, f, one->blob, two->blob) != 0)
 			return -ENOTSUP;
-	if (!cpu->block_hook)
-		cpu->live = locate_live(cpu);
+	cpu->live = locate_live(cpu);
 	return 0;
 }
 
-/* Raises a page fault from the pristine state with the field at @clear set back, if that isn't 0. */
-static int fault(struct cpu *cpu, unsigned int code, uint64_t rbx, size_t clear, struct cpu_context *into)
+/*
+ * Raises a page fault from the pristine state with the field at @clear set back, if that isn't 0.
+ */
+static int fault(struct cpu *cpu, unsigned int code, uint64_t rbx, size_t clear,
+		 struct cpu_context *into)
 {
 	int vector;
 
@@ -898,9 +927,9 @@ static int fault(struct cpu *cpu, unsigned int code, uint64_t rbx, size_t clear,
 }
 
 /*
- * Three faults whose error codes differ, each from the pristine state, show where the code is kept. A
- * place that went from -1 to 14 and, set back, makes the next fault a page fault again is the one of
- * defect 3.
+ * Three faults whose error codes differ, each from the pristine state, show where the code is
+ * kept. A place that went from -1 to 14 and, set back, makes the next fault a page fault again is
+ * the one of defect 3.
  */
 static int locate_exception(struct cpu *cpu, struct cpu_context *one, struct cpu_context *two)
 {
@@ -985,6 +1014,8 @@ static int bring_up(struct cpu *cpu, const struct cpu_options *opt)
 	err = enter_user_mode(cpu, &s, opt->la57);
 	if (!err)
 		err = calibrate(cpu);
+	if (opt->conservative)
+		cpu->live = NULL;
 	scratch_unmap(cpu, &s);
 	uc_ctl_flush_tb(cpu->uc);
 	uc_ctl_flush_tlb(cpu->uc);
@@ -1009,18 +1040,20 @@ static int map_ram(struct cpu *cpu, const struct cpu_options *opt)
 		if (uc_mem_map_ptr(cpu->uc, r->phys, r->size, UC_PROT_ALL, r->host) != UC_ERR_OK)
 			return -EINVAL;
 		cpu->ram[i] = (struct ram_piece){r->phys, r->size, ram_addr};
-		ram_addr = (ram_addr + r->size + RAM_ADDR_ALIGN - 1) & ~(uint64_t)(RAM_ADDR_ALIGN - 1);
+		ram_addr += r->size + RAM_ADDR_ALIGN - 1;
+		ram_addr -= ram_addr % RAM_ADDR_ALIGN;
 	}
 	cpu->nr_ram = opt->nr_ram;
 	return 0;
 }
 
-static uc_err configure(uc_engine *uc)
+static uc_err configure(uc_engine *uc, const struct cpu_options *opt)
 {
+	uint32_t code_cache = opt->code_cache ? opt->code_cache : CODE_CACHE_SIZE;
 	uc_err err = uc_ctl_set_cpu_model(uc, UC_CPU_X86_HASWELL);
 
 	if (!err)
-		err = uc_ctl_set_tcg_buffer_size(uc, TCG_BUFFER_SIZE);
+		err = uc_ctl_set_tcg_buffer_size(uc, code_cache);
 	if (!err)
 		err = uc_ctl_tlb_mode(uc, UC_TLB_CPU);
 	if (!err)
@@ -1042,17 +1075,26 @@ static uc_err add_hooks(struct cpu *cpu)
 
 	if (!err)
 		err = add_hook(cpu, UC_HOOK_INTR, (void *)on_interrupt, 0);
-	if (!err && cpu->block_hook)
-		err = add_hook(cpu, UC_HOOK_BLOCK, (void *)on_block, 0);
 	return err;
 }
 
 /* Functions that Unicorn exports, but not in its interface. Without them: cruder means. */
 static void find_internals(struct cpu *cpu)
 {
-	cpu->tlb_flush_page = (void (*)(void *, uint64_t))dlsym(RTLD_DEFAULT, "tlb_flush_page_x86_64");
+	cpu->tlb_flush_page =
+		(void (*)(void *, uint64_t))dlsym(RTLD_DEFAULT, "tlb_flush_page_x86_64");
 	cpu->tb_invalidate = (void (*)(uc_engine *, uint64_t, uint64_t))dlsym(
 		RTLD_DEFAULT, "tb_invalidate_phys_range_x86_64");
+}
+
+/* How a kick stops the engine: bring_up() has shown whether Unicorn calls our functions. */
+static int choose_stop(struct cpu *cpu, const struct cpu_options *opt)
+{
+	cpu->block_hook = opt->conservative || !cpu->cpu_state || !check_exit_requests_gone ||
+			  membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) != 0;
+	if (cpu->block_hook && add_hook(cpu, UC_HOOK_BLOCK, (void *)on_block, 0) != UC_ERR_OK)
+		return -ENOTSUP;
+	return 0;
 }
 
 static int open_engine(struct cpu *cpu, const struct cpu_options *opt)
@@ -1063,7 +1105,7 @@ static int open_engine(struct cpu *cpu, const struct cpu_options *opt)
 		cpu->uc = NULL;
 		return -ENOMEM;
 	}
-	if (configure(cpu->uc) != UC_ERR_OK)
+	if (configure(cpu->uc, opt) != UC_ERR_OK)
 		return -ENOTSUP;
 	err = map_ram(cpu, opt);
 	if (err)
@@ -1072,13 +1114,12 @@ static int open_engine(struct cpu *cpu, const struct cpu_options *opt)
 	cpu->pristine = first_context(cpu);
 	if (!cpu->pristine)
 		return -ENOMEM;
-	cpu->block_hook = opt->conservative || !interposed() ||
-			  membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) != 0;
 	if (!opt->conservative)
 		find_internals(cpu);
 	if (add_hooks(cpu) != UC_ERR_OK)
 		return -ENOTSUP;
-	return bring_up(cpu, opt);
+	err = bring_up(cpu, opt);
+	return err ? err : choose_stop(cpu, opt);
 }
 
 int cpu_create(const struct cpu_options *opt, struct cpu **out)
