@@ -110,9 +110,9 @@ enum cpu_vector {
 #define CPU_PF_INSTR 0x10u /* instruction fetch */
 
 enum cpu_event_kind {
-	CPU_SYSCALL,	/* rip: after the instruction; rcx = rip, r11 = rflags, as by hardware */
+	CPU_SYSCALL,	/* rip: after it; rcx = rip, r11 = rflags, as hardware does */
 	CPU_PAGE_FAULT, /* rip: the instruction, which restarts; .addr, .error_code */
-	CPU_EXCEPTION,	/* .vector, .error_code; rip: the instruction; after it for #BP, #OF, #DB */
+	CPU_EXCEPTION,	/* .vector, .error_code; rip: it; after it for #BP, #OF, #DB */
 	CPU_INT80,	/* rip: after the instruction */
 	CPU_KICK,	/* cpu_kick() was called; rip: between two instructions */
 };
