@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/* The classic index: a red-black tree with the largest gap of each subtree, and a cache of the last hit. */
+#include <stdio.h>
+
+#include "base/range_index_impl.h"
+
+static struct range_node *range_of(struct rb_node *rb)
+{
+	return rb ? rb_entry(rb, struct range_node, rb) : NULL;
+}
+
+static unsigned long subtree_gap(struct rb_node *rb)
+{
+	return rb ? range_of(rb)->subtree_gap : 0;
+}
+
+static void augment_gap(struct rb_node *rb)
+{
+	struct range_node *node = range_of(rb);
+
+	node->subtree_gap = max(range_gap(node), max(subtree_gap(rb->left), subtree_gap(rb->right)));
+}
+
+struct range_node *range_rb_find(struct range_index *index, unsigned long addr)
+{
+	struct range_node *found = atomic_load_explicit(&index->mmap_cache, memory_order_relaxed);
+	struct rb_node *rb;
+
+	if (found && found->start <= addr && addr < found->end)
+		return found;
+	found = NULL;
+	for (rb = index->rb_root.node; rb;) {
+		struct range_node *node = range_of(rb);
+
+		if (node->end > addr) {
+			found = node;
+			if (node->start <= addr)
+				break;
+			rb = rb->left;
+		} else {
+			rb = rb->right;
+		}
+	}
+	if (found)
+		atomic_store_explicit(&index->mmap_cache, found, memory_order_relaxed);
+	return found;
+}
+
+void range_rb_insert(struct range_index *index, struct range_node *node)
+{
+	struct rb_node **link = &index->rb_root.node, *parent = NULL;
+
+	while (*link) {
+		parent = *link;
+		link = node->start < range_of(parent)->start ? &parent->left : &parent->right;
+	}
+	rb_insert(&index->rb_root, &node->rb, parent, link, augment_gap);
+	if (node->next)
+		rb_propagate(&node->next->rb, augment_gap);
+}
+
+void range_rb_erase_run(struct range_index *index, struct range_node *first, struct range_node *last)
+{
+	struct range_node *node, *end = last->next;
+
+	atomic_store_explicit(&index->mmap_cache, NULL, memory_order_relaxed);
+	for (node = first; node != end; node = node->next)
+		rb_erase(&index->rb_root, &node->rb, augment_gap);
+}
+
+void range_rb_update(struct range_index *index, struct range_node *node)
+{
+	rb_propagate(&node->rb, augment_gap);
+}
+
+/* The first in order of the subtree with a gap >= size; there is one. */
+static struct range_node *first_gap_below(struct rb_node *rb, unsigned long size)
+{
+	for (;;) {
+		if (subtree_gap(rb->left) >= size)
+			rb = rb->left;
+		else if (range_gap(range_of(rb)) >= size)
+			return range_of(rb);
+		else
+			rb = rb->right;
+	}
+}
+
+static struct range_node *last_gap_below(struct rb_node *rb, unsigned long size)
+{
+	for (;;) {
+		if (subtree_gap(rb->right) >= size)
+			rb = rb->right;
+		else if (range_gap(range_of(rb)) >= size)
+			return range_of(rb);
+		else
+			rb = rb->left;
+	}
+}
+
+struct range_node *range_rb_next_gap(struct range_index *index, struct range_node *node, unsigned long size)
+{
+	struct rb_node *rb = node ? &node->rb : NULL, *from;
+
+	if (!rb)
+		return subtree_gap(index->rb_root.node) >= size ? first_gap_below(index->rb_root.node, size) : NULL;
+	if (subtree_gap(rb->right) >= size)
+		return first_gap_below(rb->right, size);
+	for (from = rb, rb = rb->parent; rb; from = rb, rb = rb->parent) {
+		if (from == rb->right)
+			continue;
+		if (range_gap(range_of(rb)) >= size)
+			return range_of(rb);
+		if (subtree_gap(rb->right) >= size)
+			return first_gap_below(rb->right, size);
+	}
+	return NULL;
+}
+
+struct range_node *range_rb_prev_gap(struct range_index *index, struct range_node *node, unsigned long size)
+{
+	struct rb_node *rb = node ? &node->rb : NULL, *from;
+
+	if (!rb)
+		return subtree_gap(index->rb_root.node) >= size ? last_gap_below(index->rb_root.node, size) : NULL;
+	if (subtree_gap(rb->left) >= size)
+		return last_gap_below(rb->left, size);
+	for (from = rb, rb = rb->parent; rb; from = rb, rb = rb->parent) {
+		if (from == rb->left)
+			continue;
+		if (range_gap(range_of(rb)) >= size)
+			return range_of(rb);
+		if (subtree_gap(rb->left) >= size)
+			return last_gap_below(rb->left, size);
+	}
+	return NULL;
+}
+
+bool range_rb_check(struct range_index *index, char *why, size_t size)
+{
+	struct range_node *node = index->first;
+	struct rb_node *rb;
+
+	if (!rb_check(&index->rb_root)) {
+		snprintf(why, size, "the red-black tree breaks a rule");
+		return false;
+	}
+	for (rb = rb_first(&index->rb_root); rb; rb = rb_next(rb), node = node->next) {
+		struct range_node *in_tree = range_of(rb);
+		unsigned long gap = max(range_gap(in_tree), max(subtree_gap(rb->left), subtree_gap(rb->right)));
+
+		if (in_tree != node) {
+			snprintf(why, size, "tree and list differ at %#lx", in_tree->start);
+			return false;
+		}
+		if (in_tree->subtree_gap != gap) {
+			snprintf(why, size, "largest gap below %#lx is %#lx, kept is %#lx", in_tree->start, gap,
+				 in_tree->subtree_gap);
+			return false;
+		}
+	}
+	if (node) {
+		snprintf(why, size, "range %#lx is not in the tree", node->start);
+		return false;
+	}
+	return true;
+}
