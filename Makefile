@@ -23,7 +23,7 @@ SANFLAGS       := $(SANFLAGS_$(SAN))
 CC      ?= cc
 CFLAGS  ?= -O2 -g
 WARN    := -Wall -Wextra -Wno-unused-parameter -Wmissing-prototypes -Wstrict-prototypes
-CPPFLAGS += -Iinclude -Ilib -D_GNU_SOURCE -DASPACE_VERSION='"$(VERSION)"'
+CPPFLAGS += -Iinclude -Ilib -I. -D_GNU_SOURCE -DASPACE_VERSION='"$(VERSION)"'
 ALL_CFLAGS = -std=gnu11 $(WARN) $(CFLAGS) $(SANFLAGS) -fPIC -fvisibility=hidden -pthread
 LDLIBS_LIB := -pthread
 
