@@ -252,6 +252,10 @@ struct mm_struct {
 	uint16_t pkey_map;		/* keys in use; bit 0 always */
 	int execute_only_pkey;
 	uint64_t hiwater_vm;
+	/* What Linux counts as locked and isn't, after MREMAP_DONTUNMAP of a locked area; in locked_vm. */
+	uint64_t locked_vm_drift;
+	/* Areas with files, unmapped under this hold of mmap_lock; freed when it is dropped. */
+	struct vm_area_struct *retired;
 	uint8_t saved_auxv[512];
 	size_t auxv_bytes;
 	struct aspace_file *exe_file;
