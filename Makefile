@@ -34,12 +34,14 @@ CMD_SRCS  := $(wildcard kernel/*.c kernel/*/*.c tools/*.c) $(CPU_SRCS)
 TEST_SRCS := $(wildcard tests/test_*.c)
 TESTLIB_SRCS := $(wildcard tests/lib/*.c)
 BENCH_SRCS := $(wildcard bench/bench_*.c)
+FUZZ_SRCS := $(wildcard fuzz/fuzz_*.c)
 
 LIB_OBJS  := $(LIB_SRCS:%.c=$(O)/%.o)
 CMD_OBJS  := $(CMD_SRCS:%.c=$(O)/%.o)
 TESTLIB_OBJS := $(TESTLIB_SRCS:%.c=$(O)/%.o)
 CPU_OBJS  := $(CPU_SRCS:%.c=$(O)/%.o)
 TESTS     := $(TEST_SRCS:tests/%.c=$(O)/tests/%)
+REPLAYS   := $(FUZZ_SRCS:fuzz/fuzz_%.c=$(O)/fuzz/replay_%)
 BENCHES   := $(BENCH_SRCS:bench/%.c=$(O)/bench/%)
 
 UNICORN_LIBS = $(shell pkg-config --libs unicorn 2>/dev/null || echo -lunicorn)
@@ -108,7 +110,16 @@ bench: deps
 	$(Q)for b in $(BENCHES); do echo; $$b || exit 1; done
 	$(Q)bench/run.py --build $(O)
 
-tests: $(TESTS)
+# Fuzz targets: replayed everywhere (tests/fuzz_replay.sh); `make fuzz SECONDS=60` searches, with clang's libFuzzer.
+$(O)/fuzz/replay_%: $(O)/fuzz/fuzz_%.o $(O)/fuzz/replay.o $(O)/libaspace.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ -lm $(LDLIBS_LIB)
+
+SECONDS ?= 60
+fuzz:
+	$(Q)scripts/fuzz $(SECONDS)
+
+tests: $(TESTS) $(REPLAYS)
 benches: $(BENCHES)
 
 deps:
@@ -120,7 +131,7 @@ quick: $(TESTS)
 clean:
 	rm -rf build build-asan build-ubsan build-tsan
 
-.PHONY: all objs run bench test tests benches deps quick clean
+.PHONY: all objs run bench fuzz test tests benches deps quick clean
 .SECONDARY:
 -include $(LIB_OBJS:.o=.d) $(CMD_OBJS:.o=.d) $(TESTLIB_OBJS:.o=.d)
 -include $(TEST_SRCS:%.c=$(O)/%.d) $(BENCH_SRCS:%.c=$(O)/%.d)
