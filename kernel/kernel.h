@@ -54,16 +54,13 @@ struct sys_args {
 };
 typedef int64_t (*sys_handler)(struct task_struct *task, const struct sys_args *args);
 
-/* How an argument is shown by --log-mm and --strace. */
-enum arg_kind { ARG_NONE, ARG_INT, ARG_HEX, ARG_ADDR, ARG_LEN, ARG_FD, ARG_PATH, ARG_PROT, ARG_MAP };
-
 struct sys_entry {		/* kernel/syscalls.c: the table, indexed by number */
 	const char *name;
 	sys_handler handler;	/* NULL: ENOSYS, counted and listed at the end */
-	uint8_t nargs;
-	uint8_t kind[6];	/* enum arg_kind */
+	const char *args;	/* how --log-mm and --strace show them: a letter each, see stats.c */
 	bool is_mm;		/* logged by --log-mm */
 };
+const struct sys_entry *syscall_entry(uint64_t nr);	/* NULL: no such number */
 /* A handler is `int64_t sys_NAME(task, args)`; each family's file defines its own. */
 #define SYSCALL(name) int64_t sys_##name(struct task_struct *task, const struct sys_args *args)
 
@@ -78,7 +75,11 @@ struct waiter {
 };
 #define MAX_WAIT_FDS 16		/* poll of more host fds goes through a private epoll, see poll.c */
 
-enum on_signal { SIGNAL_RESTARTS, SIGNAL_INTERRUPTS };	/* SA_RESTART honoured / always EINTR */
+enum on_signal {
+	SIGNAL_RESTARTS,	/* SA_RESTART honoured */
+	SIGNAL_INTERRUPTS,	/* always EINTR */
+	SIGNAL_KILLS,		/* not woken but by SIGKILL: vfork's parent */
+};
 
 /* A point in time at which something is done: kernel->timers, sorted. Zero: not armed. */
 struct ktimer {
@@ -99,6 +100,7 @@ struct task_wait {
 	struct { int fd; short events, revents; } fds[MAX_WAIT_FDS];	/* host fds */
 	struct waiter waiter;	/* at most one queue */
 	bool queued;
+	bool wake_pending;	/* woken while the handler still runs: don't fall asleep */
 	struct ktimer timer;	/* the deadline */
 	struct list_head fd_link;	/* kernel->fd_waiters */
 	uint64_t state[4];	/* the handler's own, zero at the first call */
@@ -166,6 +168,14 @@ struct signal_struct {		/* one a thread group (process) */
 	int next_timer_id;
 	bool is_child_subreaper, exec_done;
 	int oom_score_adj;
+	unsigned membarrier;	/* what it registered for */
+};
+
+struct futex_q {		/* a waiter, in the bucket of its key */
+	struct list_head link;
+	struct aspace_futex_key key;
+	uint32_t bitset;
+	bool queued;
 };
 
 enum task_state { TASK_RUNNING, TASK_WAITING, TASK_STOPPED, TASK_ZOMBIE, TASK_DEAD };
@@ -188,11 +198,13 @@ struct task_struct {
 	struct signal_struct *signal;
 	struct sigpending pending;
 	uint64_t blocked, saved_blocked;
+	uint64_t sigwait_set;		/* rt_sigtimedwait sleeps for these */
 	bool restore_blocked;		/* sigsuspend, ppoll: put saved_blocked back after delivery */
 	uint64_t altstack_sp, altstack_size;
 	int altstack_flags;
 	uint64_t set_child_tid, clear_child_tid;
 	uint64_t robust_list;
+	struct futex_q futex;
 	uint32_t pkru;
 	struct task_wait wait;
 	struct sys_args call;		/* the system call it is in */
@@ -200,7 +212,6 @@ struct task_struct {
 	bool interrupted;	/* it said "wait", and a signal was pending */
 	bool notify;		/* look at signals before user mode goes on */
 	bool on_run_queue;
-	int syscall_restart;	/* the handler's wish, kept until signals were looked at */
 	struct wait_queue vfork_done;	/* the parent of a vfork sleeps here until we exec or exit */
 	bool vfork_pending;
 	uint32_t rseq_len, rseq_sig;
@@ -216,6 +227,7 @@ struct task_struct {
 	int pdeath_signal, exit_signal;
 	unsigned personality;
 	bool no_new_privs, thp_disable;
+	unsigned mdwe;
 	unsigned dumpable;
 	uint64_t utime_ns;
 	uint64_t min_flt, maj_flt, nvcsw, nivcsw;
@@ -230,6 +242,8 @@ struct kernel_options {
 	unsigned fault_around_kib;
 	unsigned preempt_us;		/* time slice, default 10,000; smaller values are a soak test */
 	FILE *log;			/* stderr by default */
+	bool maps_on_usr1;		/* SIGUSR1 prints maps, instead of going to the guest */
+	bool maps_at_exit;		/* of the first program, when it ends */
 	bool check_mm;			/* the whole-state checker at the end of each program */
 };
 #define PID_HASH_SIZE 1024
@@ -247,10 +261,15 @@ struct kernel {
 	struct task_struct *init;	/* the first process: its end is the command's; NULL: reaped */
 	unsigned nr_tasks;		/* that are not zombies */
 	int init_status;		/* wait status of the first process, when it ended */
-	int next_pid, host_ppid;
+	int first_pid, next_pid, host_ppid;
 	uint64_t boot_ns;
 	uint64_t next_tick_ns, last_poll_ns;
+	bool logging;			/* --log-mm or --strace */
+	struct task_struct *log_open;	/* whose line of the log waits for its result */
+	bool resched;			/* current gives way: sched_yield */
 	int event_fd;			/* host signal handlers write here: ends an idle wait */
+	unsigned first_umask;
+	sigset_t host_mask;		/* blocked when we were started: the first program inherits it */
 	uint64_t random_state[4];	/* options.seed: what getrandom and ASLR give */
 	uint64_t syscall_count[NR_SYSCALLS], unknown_count[NR_SYSCALLS];
 	uint64_t nr_switches, nr_forks, nr_execs, nr_signals;
@@ -286,6 +305,7 @@ void kernel_random(struct kernel *k, void *buf, size_t n);
  * timeval's contents; -EINVAL if they are out of range.
  */
 int deadline_from_timespec(const struct timespec *relative, uint64_t *deadline_ns);
+int deadline_from_absolute(clockid_t clock, const struct timespec *when, uint64_t *deadline_ns);
 /* ppoll, pselect6, epoll_pwait: blocks `set` until the call has ended and its signal was handled. */
 int set_user_sigmask(struct task_struct *task, uint64_t user_set, uint64_t sigsetsize);
 int send_signal(struct task_struct *task, int sig, const void *siginfo, bool group);
@@ -300,6 +320,9 @@ struct files_struct *files_copy(struct files_struct *files);	/* fork; NULL: no m
 struct files_struct *files_get(struct files_struct *files);	/* CLONE_FILES */
 void files_put(struct kernel *k, struct task_struct *task, struct files_struct *files);
 void files_close_on_exec(struct task_struct *task);
+/* The guest process group in the foreground of our controlling terminal; 0: there is none. */
+int tty_foreground_pgrp(struct kernel *k) __attribute__((weak));
+unsigned files_early_init(void) __attribute__((weak));	/* before anything is opened: the umask */
 int files_open_std(struct kernel *k, struct files_struct *files);	/* 0, 1, 2 of the host */
 /* A path of the guest opened for execve or as interpreter: what the ELF loader maps. -errno. */
 int kernel_open_exec(struct task_struct *task, int dirfd, const char *path, int flags,

@@ -6,7 +6,6 @@
 #include "kernel.h"
 
 #define CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
-#define WAIT_OF(queued_waiter) ((queued_waiter)->task)
 #define NSEC_PER_SEC 1000000000ull
 
 /* kernel.c: the machine with its processor, from the first task to the last. */
@@ -16,22 +15,20 @@ int kernel_start(struct kernel *k, const char *path, char *const argv[], char *c
 /* Runs until no task is left. The first program's wait status, or -errno: the engine failed. */
 int kernel_run(struct kernel *k);
 void kernel_destroy(struct kernel *k);
-/* Host signals become the guest's; called once before kernel_run. */
-void kernel_forward_signals(struct kernel *k);
 
 /* sched.c */
 void task_make_runnable(struct task_struct *task);
 /* Off the queues that its wait put it on; why it woke stays readable. */
 void wait_cleanup(struct task_struct *task);
 void wait_sleep(struct task_struct *task);
+int64_t wait_abandon(struct task_struct *task);
 /* The next to run; sleeps on the host while there is none. NULL: no task is left. */
 struct task_struct *schedule(struct kernel *k);
 void account_time(struct task_struct *task);
 void run_timers(struct kernel *k);
-void poll_fd_waiters(struct kernel *k, int timeout_ms);
 
 /* entry.c */
-void run_task(struct kernel *k, struct task_struct *task);
+int run_task(struct kernel *k, struct task_struct *task);	/* -errno: the engine failed */
 void syscall_finish(struct task_struct *task, int64_t result);
 void log_syscall_result(struct task_struct *task, int64_t result);
 
@@ -80,8 +77,8 @@ int dequeue_signal(struct task_struct *task, uint64_t set, siginfo_t *info);
 void cont_process(struct signal_struct *signal);
 
 /* futex.c */
-struct futex_waiter;
 void futex_init(void);
+void futex_unqueue(struct task_struct *task);
 void exit_robust_list(struct task_struct *task);
 int futex_wake_address(struct aspace_mm *mm, uint64_t addr, int n, bool process_private);
 
@@ -90,6 +87,8 @@ void exit_timers(struct signal_struct *signal);
 void signal_itimers_init(struct signal_struct *signal);
 /* At a tick: CPU-time timers and RLIMIT_CPU of the process that ran. */
 void check_cpu_timers(struct task_struct *task);
+/* A timer's signal was taken: si_overrun is what came since it was queued. */
+void posix_timer_dequeued(struct signal_struct *signal, siginfo_t *info);
 void posix_timers_exec(struct signal_struct *signal);
 
 /* rseq in sys_misc.c: after a preemption and before a signal frame. */
