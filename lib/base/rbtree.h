@@ -20,6 +20,7 @@ struct rb_root {
 	struct rb_node *node;
 };
 #define RB_ROOT ((struct rb_root){ NULL })
+#define RB_EMPTY_ROOT(root) (!(root)->node)
 #define rb_entry(ptr, type, member) container_of(ptr, type, member)
 
 typedef void (*rb_augment)(struct rb_node *node);

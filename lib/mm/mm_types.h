@@ -317,6 +317,7 @@ struct aspace_machine {
 	struct page *zero_page;
 	struct page_pcp pcp[NR_PCP];
 	unsigned pcp_batch, pcp_high;
+	_Atomic uint8_t *block_ready;	/* a byte for each RAM_BLOCK: the host was asked to provide it */
 	atomic_long fail_frame;		/* tests: the n-th alloc_pages from now on fails; 0: none */
 
 	struct kmem_cache *mm_cachep, *vm_area_cachep, *anon_vma_cachep, *anon_vma_chain_cachep,
