@@ -101,7 +101,8 @@ static int check_options(const struct aspace_machine_options *o)
 	do(file_cachep, "file", sizeof(struct aspace_file))                 \
 	do(mapping_cachep, "address_space", sizeof(struct address_space))   \
 	do(anon_name_cachep, "anon_vma_name", sizeof(struct anon_vma_name)) \
-	do(xa_node_cachep, "xa_node", sizeof(struct xa_node))
+	do(xa_node_cachep, "xa_node", sizeof(struct xa_node))               \
+	do(range_node_cachep, "range_node", range_tree_node_bytes)
 
 static int create_caches(struct aspace_machine *m)
 {
