@@ -16,6 +16,8 @@ void range_index_init(struct range_index *index, enum range_index_kind kind, str
 	memset(index, 0, sizeof(*index));
 	index->kind = kind;
 	index->cache = node_cache;
+	if (kind == RANGE_INDEX_TREE)
+		range_tree_init(index);
 }
 
 void range_index_destroy(struct range_index *index)
@@ -30,108 +32,68 @@ struct range_node *range_index_find(struct range_index *index, unsigned long add
 	return STRUCTURE(index, find, addr);
 }
 
+struct range_node *range_index_find_prev(struct range_index *index, unsigned long addr,
+					 struct range_node **prev)
+{
+	struct range_node *found = range_index_find(index, addr);
+
+	*prev = found ? found->prev : index->last;
+	return found;
+}
+
 int range_index_reserve(struct range_index *index, unsigned int n)
 {
 	return index->kind == RANGE_INDEX_TREE ? range_tree_reserve(index, n) : 0;
 }
 
-static void list_insert(struct range_index *index, struct range_node *node)
+void range_index_unreserve(struct range_index *index)
 {
-	struct range_node *next = range_index_find(index, node->start);
-	struct range_node *prev = next ? next->prev : index->last;
-
-	DEBUG_ON(node->start >= node->end || (next && next->start < node->end));
-	node->prev = prev;
-	node->next = next;
-	*(prev ? &prev->next : &index->first) = node;
-	*(next ? &next->prev : &index->last) = node;
+	if (index->kind == RANGE_INDEX_TREE)
+		range_tree_unreserve(index);
 }
 
 void range_index_insert(struct range_index *index, struct range_node *node)
 {
-	list_insert(index, node);
+	DEBUG_ON(node->start >= node->end);
 	index->count++;
 	STRUCTURE(index, insert, node);
 }
 
-void range_index_erase_run(struct range_index *index, struct range_node *first, struct range_node *last)
-{
-	struct range_node *prev = first->prev, *next = last->next, *node;
-
-	STRUCTURE(index, erase_run, first, last);
-	for (node = first; node != next; node = node->next)
-		index->count--;
-	*(prev ? &prev->next : &index->first) = next;
-	*(next ? &next->prev : &index->last) = prev;
-	first->prev = NULL;
-	last->next = NULL;
-	if (next)
-		STRUCTURE(index, update, next);
-}
-
 void range_index_erase(struct range_index *index, struct range_node *node)
 {
-	range_index_erase_run(index, node, node);
+	index->count--;
+	STRUCTURE(index, erase_run, node, node);
+}
+
+void range_index_erase_run(struct range_index *index, struct range_node *first, struct range_node *last)
+{
+	struct range_node *node;
+
+	STRUCTURE(index, erase_run, first, last);
+	for (node = first; node; node = node->next)
+		index->count--;
 }
 
 void range_index_set_bounds(struct range_index *index, struct range_node *node, unsigned long start,
 			    unsigned long end)
 {
-	bool end_moved = end != node->end;
-
 	DEBUG_ON(start >= end || (node->prev && node->prev->end > start) ||
 		 (node->next && node->next->start < end));
-	node->start = start;
-	node->end = end;
-	STRUCTURE(index, update, node);
-	if (end_moved && node->next)
-		STRUCTURE(index, update, node->next);
-}
-
-/* Does the gap before node (NULL: after the last) hold size bytes within [lo, hi)? Its part there. */
-static bool gap_fits(struct range_index *index, struct range_node *node, unsigned long lo, unsigned long hi,
-		     unsigned long size, unsigned long *start, unsigned long *end)
-{
-	struct range_node *prev = node ? node->prev : index->last;
-
-	*start = prev && prev->end > lo ? prev->end : lo;
-	*end = node && node->start < hi ? node->start : hi;
-	return *start <= *end && *end - *start >= size;
+	STRUCTURE(index, set_bounds, node, start, end);
 }
 
 bool range_index_gap_lowest(struct range_index *index, unsigned long lo, unsigned long hi, unsigned long size,
 			    unsigned long *at)
 {
-	struct range_node *node;
-	unsigned long end;
-
-	if (lo >= hi)
-		return false;
-	node = range_index_find(index, lo);
-	while (!gap_fits(index, node, lo, hi, size, at, &end)) {
-		if (!node || node->start >= hi)
-			return false;
-		node = STRUCTURE(index, next_gap, node, size);
-	}
-	return true;
+	DEBUG_ON(!size);
+	return lo < hi && STRUCTURE(index, gap_lowest, lo, hi, size, at);
 }
 
 bool range_index_gap_highest(struct range_index *index, unsigned long lo, unsigned long hi, unsigned long size,
 			     unsigned long *at)
 {
-	struct range_node *node;
-	unsigned long start, end;
-
-	if (lo >= hi)
-		return false;
-	node = range_index_find(index, hi - 1);
-	while (!gap_fits(index, node, lo, hi, size, &start, &end)) {
-		node = STRUCTURE(index, prev_gap, node, size);
-		if (!node || node->start <= lo)
-			return false;
-	}
-	*at = end - size;
-	return true;
+	DEBUG_ON(!size);
+	return lo < hi && STRUCTURE(index, gap_highest, lo, hi, size, at);
 }
 
 bool range_index_check(struct range_index *index, char *why, size_t size)

@@ -39,7 +39,7 @@ struct range_node {
 
 struct range_index {
 	enum range_index_kind kind;
-	struct kmem_cache *cache;	/* RANGE_INDEX_TREE: of its nodes, RANGE_TREE_NODE_BYTES each */
+	struct kmem_cache *cache;	/* RANGE_INDEX_TREE: of its nodes, range_tree_node_bytes each */
 	struct range_node *first, *last;
 	unsigned long count;
 	union {
@@ -51,7 +51,9 @@ struct range_index {
 			void *root;
 			unsigned int height;		/* of the tree: 0 is empty, 1 a single leaf */
 			void *spare;			/* nodes set aside by range_index_reserve */
+			unsigned int nr_nodes;		/* in the tree */
 			unsigned int nr_spare;
+			unsigned int spare_kept;	/* so many aren't given back to the cache */
 		};
 	};
 };
@@ -64,8 +66,25 @@ void range_index_destroy(struct range_index *index);	/* the ranges are the calle
 /* find_vma: the first range that ends above addr; NULL: none. */
 struct range_node *range_index_find(struct range_index *index, unsigned long addr);
 
-/* After this, n insertions can't fail. What is left over stays for later. 0 or -ENOMEM. */
+/* Likewise, and the range before it; the last one of all if the answer is NULL. */
+struct range_node *range_index_find_prev(struct range_index *index, unsigned long addr,
+					 struct range_node **prev);
+static inline struct range_node *range_index_first(const struct range_index *index)
+{
+	return index->first;
+}
+static inline struct range_node *range_index_last(const struct range_index *index)
+{
+	return index->last;
+}
+
+/*
+ * After this, n insertions can't fail, whatever is erased between them. Calls don't add up: the largest
+ * n counts. What is left over stays for later. 0 or -ENOMEM.
+ */
 int range_index_reserve(struct range_index *index, unsigned int n);
+/* After a large reservation: what is left over goes back, but for a few nodes. Reserve anew. */
+void range_index_unreserve(struct range_index *index);
 /* node overlaps nothing; start < end; memory was reserved. */
 void range_index_insert(struct range_index *index, struct range_node *node);
 void range_index_erase(struct range_index *index, struct range_node *node);

@@ -49,29 +49,49 @@ struct range_node *range_rb_find(struct range_index *index, unsigned long addr)
 void range_rb_insert(struct range_index *index, struct range_node *node)
 {
 	struct rb_node **link = &index->rb_root.node, *parent = NULL;
+	struct range_node *prev = NULL, *next = NULL;
 
 	while (*link) {
 		parent = *link;
-		link = node->start < range_of(parent)->start ? &parent->left : &parent->right;
+		if (node->start < range_of(parent)->start) {
+			next = range_of(parent);
+			link = &parent->left;
+		} else {
+			prev = range_of(parent);
+			link = &parent->right;
+		}
 	}
+	range_list_link(index, node, prev, next);
 	rb_insert(&index->rb_root, &node->rb, parent, link, augment_gap);
-	if (node->next)
-		rb_propagate(&node->next->rb, augment_gap);
+	if (next)
+		rb_propagate(&next->rb, augment_gap);
 }
 
 void range_rb_erase_run(struct range_index *index, struct range_node *first, struct range_node *last)
 {
-	struct range_node *node, *end = last->next;
+	struct range_node *node, *next = last->next;
 
 	atomic_store_explicit(&index->mmap_cache, NULL, memory_order_relaxed);
-	for (node = first; node != end; node = node->next)
+	for (node = first; node != next; node = node->next)
 		rb_erase(&index->rb_root, &node->rb, augment_gap);
+	range_list_unlink(index, first, last);
+	if (next)
+		rb_propagate(&next->rb, augment_gap);
 }
 
-void range_rb_update(struct range_index *index, struct range_node *node)
+void range_rb_set_bounds(struct range_index *index, struct range_node *node, unsigned long start,
+			 unsigned long end)
 {
+	bool end_moved = end != node->end;
+
+	node->start = start;
+	node->end = end;
 	rb_propagate(&node->rb, augment_gap);
+	if (end_moved && node->next)
+		rb_propagate(&node->next->rb, augment_gap);
 }
+
+/* ---- gaps ------------------------------------------------------------------------------------------ */
 
 /* The first in order of the subtree with a gap >= size; there is one. */
 static struct range_node *first_gap_below(struct rb_node *rb, unsigned long size)
@@ -98,12 +118,11 @@ static struct range_node *last_gap_below(struct rb_node *rb, unsigned long size)
 	}
 }
 
-struct range_node *range_rb_next_gap(struct range_index *index, struct range_node *node, unsigned long size)
+/* The nearest range behind node with a gap >= size before it. */
+static struct range_node *next_gap(struct range_node *node, unsigned long size)
 {
-	struct rb_node *rb = node ? &node->rb : NULL, *from;
+	struct rb_node *rb = &node->rb, *from;
 
-	if (!rb)
-		return subtree_gap(index->rb_root.node) >= size ? first_gap_below(index->rb_root.node, size) : NULL;
 	if (subtree_gap(rb->right) >= size)
 		return first_gap_below(rb->right, size);
 	for (from = rb, rb = rb->parent; rb; from = rb, rb = rb->parent) {
@@ -117,7 +136,8 @@ struct range_node *range_rb_next_gap(struct range_index *index, struct range_nod
 	return NULL;
 }
 
-struct range_node *range_rb_prev_gap(struct range_index *index, struct range_node *node, unsigned long size)
+/* The nearest range before node, NULL: from the end. */
+static struct range_node *prev_gap(struct range_index *index, struct range_node *node, unsigned long size)
 {
 	struct rb_node *rb = node ? &node->rb : NULL, *from;
 
@@ -134,6 +154,46 @@ struct range_node *range_rb_prev_gap(struct range_index *index, struct range_nod
 			return last_gap_below(rb->left, size);
 	}
 	return NULL;
+}
+
+/* Does the gap before node (NULL: after the last) hold size bytes within [lo, hi)? Its part there. */
+static bool gap_fits(struct range_index *index, struct range_node *node, unsigned long lo, unsigned long hi,
+		     unsigned long size, unsigned long *start, unsigned long *end)
+{
+	struct range_node *prev = node ? node->prev : index->last;
+
+	*start = prev && prev->end > lo ? prev->end : lo;
+	*end = node && node->start < hi ? node->start : hi;
+	return *start <= *end && *end - *start >= size;
+}
+
+bool range_rb_gap_lowest(struct range_index *index, unsigned long lo, unsigned long hi, unsigned long size,
+			 unsigned long *at)
+{
+	struct range_node *node = range_rb_find(index, lo);
+	unsigned long end;
+
+	while (!gap_fits(index, node, lo, hi, size, at, &end)) {
+		if (!node || node->start >= hi)
+			return false;
+		node = next_gap(node, size);
+	}
+	return true;
+}
+
+bool range_rb_gap_highest(struct range_index *index, unsigned long lo, unsigned long hi, unsigned long size,
+			  unsigned long *at)
+{
+	struct range_node *node = range_rb_find(index, hi - 1);
+	unsigned long start, end;
+
+	while (!gap_fits(index, node, lo, hi, size, &start, &end)) {
+		node = prev_gap(index, node, size);
+		if (!node || node->start <= lo)
+			return false;
+	}
+	*at = end - size;
+	return true;
 }
 
 bool range_rb_check(struct range_index *index, char *why, size_t size)
