@@ -58,6 +58,19 @@ struct trace_history {
 	size_t nr_cuts, cap_cuts;
 };
 
+/*
+ * A file that was mapped through a descriptor. Mappings merge only if they come from one open of the
+ * file; the same file behind the same number is taken for the same open.
+ */
+struct trace_file {
+	int fd;
+	dev_t dev;
+	ino_t ino;
+	bool readable, writable;
+	struct aspace_file *file;	/* a reference */
+};
+#define TRACE_FILES 16
+
 /* The shadow of one address space. */
 struct trace_model {
 	int refs;			/* tracees in it */
@@ -69,6 +82,8 @@ struct trace_model {
 	uint64_t peak_areas;
 	int busy_tid;			/* who is inside a call; 0: nobody */
 	struct trace_history history;
+	struct trace_file files[TRACE_FILES];	/* the latest ones, in a ring */
+	unsigned next_file;
 	int pagemap_fd;
 	bool lost;			/* a difference was found, or /proc went away: no more predictions */
 };
@@ -83,6 +98,8 @@ void model_learn_pages(struct trace_model *model, uint64_t start, uint64_t end);
 void model_refresh_limits(struct trace_model *model);
 /* Shadow against /proc/PID/maps. 0: equal; 1: different, said on stderr; -errno: it can't be read. */
 int model_compare(struct trace_model *model, const struct trace_call *call, FILE *err);
+struct aspace_file *model_open(struct trace_model *model, const struct trace_file *file, const char *path,
+			       bool noexec);	/* a reference, NULL: no memory */
 struct aspace_file *model_file(struct trace_model *model, dev_t dev, ino_t ino, const char *path,
 			       bool readable, bool writable, bool noexec);
 int model_adopt(struct trace_model *model);	/* areas that the kernel shows and the shadow has not */

@@ -317,10 +317,10 @@ static bool fd_mode(pid_t tid, int fd, bool *readable, bool *writable)
 	return true;
 }
 
-/* The file behind mmap's descriptor. Two opens of one file are two files: they don't merge. */
+/* The file behind mmap's descriptor. */
 static void find_file(struct trace_model *model, struct trace_call *call)
 {
-	bool readable, writable;
+	struct trace_file file = { .fd = call->arg[4] };
 	struct statvfs vfs;
 	struct stat st;
 	char path[64];
@@ -328,7 +328,7 @@ static void find_file(struct trace_model *model, struct trace_call *call)
 
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d", call->tid, (int)call->arg[4]);
 	n = readlink(path, call->path, sizeof(call->path) - 1);
-	if (n < 0 || stat(path, &st) || !fd_mode(call->tid, call->arg[4], &readable, &writable)) {
+	if (n < 0 || stat(path, &st) || !fd_mode(call->tid, file.fd, &file.readable, &file.writable)) {
 		call->path[0] = '\0';
 		return;
 	}
@@ -337,8 +337,9 @@ static void find_file(struct trace_model *model, struct trace_call *call)
 		call->foreign_file = true;
 		return;
 	}
-	call->file = model_file(model, st.st_dev, st.st_ino, call->path, readable, writable,
-				!statvfs(path, &vfs) && (vfs.f_flag & ST_NOEXEC));
+	file.dev = st.st_dev;
+	file.ino = st.st_ino;
+	call->file = model_open(model, &file, call->path, !statvfs(path, &vfs) && (vfs.f_flag & ST_NOEXEC));
 }
 
 void call_enter(struct trace_model *model, struct trace_call *call)

@@ -15,6 +15,8 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <linux/magic.h>
 #include <unistd.h>
 
 #include "tools/trace.h"
@@ -153,11 +155,27 @@ static int machine_for_host(struct aspace_machine **machine)
 	return aspace_machine_create(&options, machine);
 }
 
+/* No page of a shadow is ever read; but a file that has contents is placed otherwise than shared memory. */
+static int64_t read_nothing(void *priv, uint64_t offset, void *buffer, size_t n)
+{
+	return -EIO;
+}
+
+static bool is_shared_memory(const char *path)
+{
+	struct statfs fs;
+
+	return !strncmp(path, "/memfd:", 7) || !strncmp(path, "/SYSV", 5) ||
+	       (!statfs(path, &fs) && fs.f_type == TMPFS_MAGIC);
+}
+
 struct aspace_file *model_file(struct trace_model *model, dev_t dev, ino_t ino, const char *path,
 			       bool readable, bool writable, bool noexec)
 {
+	static const struct aspace_mapping_ops contents = { .size = sizeof(contents), .read = read_nothing };
 	struct aspace_mapping_options m = {
 		.size = sizeof(m),
+		.ops = is_shared_memory(path) ? NULL : &contents,
 		.bytes = INT64_MAX & ~(PAGE - 1),
 		.dev_major = major(dev),
 		.dev_minor = minor(dev),
@@ -176,6 +194,34 @@ struct aspace_file *model_file(struct trace_model *model, dev_t dev, ino_t ino, 
 		file = NULL;
 	aspace_mapping_put(mapping);
 	return file;
+}
+
+struct aspace_file *model_open(struct trace_model *model, const struct trace_file *wanted, const char *path,
+			       bool noexec)
+{
+	struct trace_file *slot;
+
+	for (int i = 0; i < TRACE_FILES; i++) {
+		slot = &model->files[i];
+		if (slot->file && slot->fd == wanted->fd && slot->dev == wanted->dev && slot->ino == wanted->ino &&
+		    slot->readable == wanted->readable && slot->writable == wanted->writable)
+			return aspace_file_get(slot->file);
+	}
+	slot = &model->files[model->next_file++ % TRACE_FILES];
+	if (slot->file)
+		aspace_file_put(slot->file);
+	*slot = *wanted;
+	slot->file = model_file(model, wanted->dev, wanted->ino, path, wanted->readable, wanted->writable, noexec);
+	return slot->file ? aspace_file_get(slot->file) : NULL;
+}
+
+static void forget_files(struct trace_model *model)
+{
+	for (int i = 0; i < TRACE_FILES; i++) {
+		if (model->files[i].file)
+			aspace_file_put(model->files[i].file);
+		model->files[i].file = NULL;
+	}
 }
 
 static int insert_shown(struct trace_model *model, struct shown_area *area)
@@ -275,10 +321,12 @@ void model_refresh_limits(struct trace_model *model)
 int model_seed(struct trace_model *model)
 {
 	char path[64];
+	FILE *f;
 	int r;
 
 	if (model->mm)
 		aspace_mm_put(model->mm);
+	forget_files(model);
 	r = aspace_mm_create(model->machine, &model->mm);
 	if (r)
 		return r;
@@ -292,8 +340,7 @@ int model_seed(struct trace_model *model)
 		close(model->pagemap_fd);
 	snprintf(path, sizeof(path), "/proc/%d/pagemap", model->pid);
 	model->pagemap_fd = open(path, O_RDONLY | O_CLOEXEC);
-	snprintf(path, sizeof(path), "comm");
-	FILE *f = proc_open(model->pid, "comm");
+	f = proc_open(model->pid, "comm");
 	if (f) {
 		if (fgets(model->name, sizeof(model->name), f))
 			model->name[strcspn(model->name, "\n")] = '\0';
@@ -338,6 +385,9 @@ struct trace_model *model_fork(struct trace_model *model, pid_t child)
 	copy->busy_tid = 0;
 	copy->pagemap_fd = -1;
 	memset(&copy->history, 0, sizeof(copy->history));
+	for (int i = 0; i < TRACE_FILES; i++)
+		if (copy->files[i].file)
+			aspace_file_get(copy->files[i].file);
 	model_learn_pages(model, 0, UINT64_MAX);
 	if (aspace_mm_fork(model->mm, &copy->mm)) {
 		free(copy);
@@ -361,7 +411,9 @@ void model_put(struct trace_model *model)
 {
 	if (--model->refs)
 		return;
-	aspace_mm_put(model->mm);
+	if (model->mm)
+		aspace_mm_put(model->mm);
+	forget_files(model);
 	history_free(&model->history);
 	if (model->pagemap_fd >= 0)
 		close(model->pagemap_fd);
