@@ -23,6 +23,7 @@
 
 #include "binfmt.h"
 #include "task.h"
+#include "vdso.h"
 
 #define PAGE 4096ull
 #define PAGE_DOWN(x) ((x) & ~(PAGE - 1))
@@ -393,17 +394,14 @@ static void put_strings_addresses(uint64_t *words, const char *data, uint64_t ba
 }
 
 struct auxv_values {
-	uint64_t phdr, phnum, base, entry, random, execfn, platform;
+	uint64_t vdso, phdr, phnum, base, entry, random, execfn, platform;
 };
 
-/*
- * As the host orders them. AT_SYSINFO_EHDR has its place but not its name, for there is no vdso: with
- * AT_IGNORE the others, and the stack pointer, lie where they do natively.
- */
+/* As the host orders them. */
 static size_t fill_auxv(Elf64_auxv_t *v, const struct auxv_values *a)
 {
 	const uint64_t pairs[][2] = {
-		{ AT_IGNORE, 0 },
+		{ AT_SYSINFO_EHDR, a->vdso },
 		{ AT_MINSIGSTKSZ_GUEST, MIN_SIGNAL_FRAME },
 		{ AT_HWCAP, HWCAP_GUEST },
 		{ AT_PAGESZ, PAGE },
@@ -601,6 +599,8 @@ int elf_load(struct linux_binprm *bprm, struct elf_loader *loader)
 		error = load_interp(bprm, loader, &a.base);
 	else if (bprm->entry >= TASK_SIZE)
 		error = -EINVAL;
+	if (!error)
+		error = map_vdso(bprm->mm, &a.vdso);
 	if (error)
 		return error;
 	aspace_mm_layout(bprm->mm, &layout);

@@ -17,6 +17,7 @@
 #include "host.h"
 #include "syscalls.h"
 #include "task.h"
+#include "vdso.h"
 
 /* ---- system calls -------------------------------------------------------------------------- */
 
@@ -105,8 +106,11 @@ static void page_fault(struct kernel *k, struct task_struct *task, const struct 
 	struct aspace_fault fault = { .size = sizeof(fault) };
 	unsigned access = event->error_code & CPU_PF_INSTR ? ASPACE_EXEC :
 			  event->error_code & CPU_PF_WRITE ? ASPACE_WRITE : ASPACE_READ;
-	int error = aspace_fault(task->mm, event->addr, access, task->pkru, &fault);
+	int error;
 
+	if (event->addr >= VSYSCALL_ADDR && access == ASPACE_EXEC && emulate_vsyscall(task, event->addr))
+		return;
+	error = aspace_fault(task->mm, event->addr, access, task->pkru, &fault);
 	k->nr_faults++;
 	if (fault.major)
 		task->maj_flt++;

@@ -502,12 +502,9 @@ SYSCALL(execveat)
 static void inherit_signals(struct kernel *k, struct task_struct *task)
 {
 	for (int sig = 1; sig <= 64; sig++) {
-		struct sigaction action;
-
 		if (sigismember(&k->host_mask, sig) == 1)
 			task->blocked |= SIGMASK(sig);
-		if (sig != SIGPIPE && sigaction(sig, NULL, &action) == 0 &&
-		    action.sa_handler == SIG_IGN)
+		if (k->host_ignored & SIGMASK(sig))
 			task->sighand->action[sig].handler = 1;
 	}
 }

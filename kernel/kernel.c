@@ -114,6 +114,20 @@ static int create_cpu(struct kernel *k)
 	return cpu_create(&options, &k->cpu);
 }
 
+/* Before our own settings: what the first program inherits. */
+static uint64_t ignored_signals(void)
+{
+	uint64_t set = 0;
+
+	for (int sig = 1; sig <= 64; sig++) {
+		struct sigaction action;
+
+		if (sigaction(sig, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+			set |= SIGMASK(sig);
+	}
+	return set;
+}
+
 int kernel_create(const struct kernel_options *options, struct kernel **kernel)
 {
 	struct kernel *k = calloc(1, sizeof(*k));
@@ -137,6 +151,7 @@ int kernel_create(const struct kernel_options *options, struct kernel **kernel)
 	futex_init();
 	random_seed(k->random_state, options->seed ? options->seed : 1);
 	k->boot_ns = monotonic_ns();
+	k->host_ignored = ignored_signals();
 	k->first_umask = files_early_init ? files_early_init() : 022;
 	error = create_machine(k);
 	if (!error)

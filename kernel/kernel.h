@@ -269,6 +269,7 @@ struct kernel {
 	bool resched;			/* current gives way: sched_yield */
 	int event_fd;			/* host signal handlers write here: ends an idle wait */
 	unsigned first_umask;
+	uint64_t host_ignored;
 	sigset_t host_mask;		/* blocked when we were started: the first program inherits it */
 	uint64_t random_state[4];	/* options.seed: what getrandom and ASLR give */
 	uint64_t syscall_count[NR_SYSCALLS], unknown_count[NR_SYSCALLS];

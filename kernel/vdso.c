@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The areas that a kernel adds to a program by itself.
+ *
+ *	[vvar] 4 pages, [vvar_vclock] 2 pages, [vdso] 2 pages: found through AT_SYSINFO_EHDR
+ *	[vsyscall] at the top of addresses: three entries of old, called at fixed addresses
+ *
+ * Our vdso is an ELF object with a name and no functions: C libraries look for their clocks in it,
+ * don't find them, and make the system calls instead. It is there so that addresses are what they
+ * are natively, and so that ldd shows what it shows natively. [vsyscall] has no pages, as on hosts
+ * with vsyscall=xonly: the fetch faults, and the call is done then.
+ */
+#include <elf.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/time.h>
+#include <time.h>
+
+#include "task.h"
+#include "vdso.h"
+
+#define PAGE 4096ull
+#define VVAR_PAGES 4
+#define VCLOCK_PAGES 2
+#define VDSO_PAGES 2
+
+#define VVAR_FLAGS (ASPACE_VM_READ | ASPACE_VM_MAYREAD | ASPACE_VM_IO | ASPACE_VM_DONTEXPAND | \
+		    ASPACE_VM_DONTDUMP | ASPACE_VM_PFNMAP)
+#define VDSO_FLAGS (ASPACE_VM_READ | ASPACE_VM_EXEC | ASPACE_VM_MAYREAD | ASPACE_VM_MAYWRITE | \
+		    ASPACE_VM_MAYEXEC | ASPACE_VM_DONTEXPAND)
+
+#define SONAME "linux-vdso.so.1"
+
+struct vdso_image {
+	Elf64_Ehdr ehdr;
+	Elf64_Phdr phdr[2];
+	Elf64_Dyn dynamic[8];
+	Elf64_Sym symbols[1];
+	uint32_t hash[4];	/* one bucket, one chain, both empty */
+	char strings[1 + sizeof(SONAME)];
+};
+
+#define AT(field) offsetof(struct vdso_image, field)
+
+static const struct vdso_image image = {
+	.ehdr = {
+		.e_ident = { ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB, EV_CURRENT },
+		.e_type = ET_DYN,
+		.e_machine = EM_X86_64,
+		.e_version = EV_CURRENT,
+		.e_phoff = AT(phdr),
+		.e_ehsize = sizeof(Elf64_Ehdr),
+		.e_phentsize = sizeof(Elf64_Phdr),
+		.e_phnum = 2,
+		.e_shentsize = sizeof(Elf64_Shdr),
+	},
+	.phdr = {
+		{ .p_type = PT_LOAD, .p_flags = PF_R | PF_X, .p_filesz = sizeof(struct vdso_image),
+		  .p_memsz = sizeof(struct vdso_image), .p_align = PAGE },
+		{ .p_type = PT_DYNAMIC, .p_flags = PF_R, .p_offset = AT(dynamic),
+		  .p_vaddr = AT(dynamic), .p_paddr = AT(dynamic),
+		  .p_filesz = sizeof(image.dynamic), .p_memsz = sizeof(image.dynamic), .p_align = 8 },
+	},
+	.dynamic = {
+		{ DT_SONAME, { 1 } },
+		{ DT_HASH, { AT(hash) } },
+		{ DT_SYMTAB, { AT(symbols) } },
+		{ DT_SYMENT, { sizeof(Elf64_Sym) } },
+		{ DT_STRTAB, { AT(strings) } },
+		{ DT_STRSZ, { sizeof(image.strings) } },
+		{ DT_NULL, { 0 } },
+	},
+	.hash = { 1, 1, 0, 0 },
+	.strings = "\0" SONAME,
+};
+
+static int insert(struct aspace_mm *mm, uint64_t *at, uint64_t pages, uint64_t flags, const char *name)
+{
+	int error = aspace_insert_area(mm, *at, *at + pages * PAGE, flags, NULL, 0, name);
+
+	*at += pages * PAGE;
+	return error;
+}
+
+int map_vdso(struct aspace_mm *mm, uint64_t *ehdr)
+{
+	uint64_t bytes = (VVAR_PAGES + VCLOCK_PAGES + VDSO_PAGES) * PAGE, at;
+	int64_t room = aspace_mmap(mm, 0, bytes, ASPACE_PROT_NONE,
+				   ASPACE_MAP_PRIVATE | ASPACE_MAP_ANONYMOUS, NULL, 0);
+	int error;
+
+	if (room < 0)
+		return (int)room;
+	at = (uint64_t)room;
+	error = aspace_munmap(mm, at, bytes);
+	if (!error)
+		error = insert(mm, &at, VVAR_PAGES, VVAR_FLAGS, "[vvar]");
+	if (!error)
+		error = insert(mm, &at, VCLOCK_PAGES, VVAR_FLAGS, "[vvar_vclock]");
+	*ehdr = at;
+	if (!error)
+		error = insert(mm, &at, VDSO_PAGES, VDSO_FLAGS, "[vdso]");
+	if (error)
+		return error;
+	if (aspace_access_remote(mm, *ehdr, (void *)&image, sizeof(image),
+				 ASPACE_WRITE | ASPACE_FORCE) != sizeof(image))
+		return -ENOMEM;
+	return 0;
+}
+
+/* ---- [vsyscall] ------------------------------------------------------------------------------------ */
+
+static int64_t vsyscall(struct task_struct *task, uint64_t nr, const struct cpu_regs *regs)
+{
+	static const uint64_t calls[] = { 96 /* gettimeofday */, 201 /* time */, 309 /* getcpu */ };
+	struct sys_args args = { .nr = calls[nr], .a = { regs->rdi, regs->rsi, regs->rdx } };
+
+	return syscall_entry(args.nr)->handler(task, &args);
+}
+
+bool emulate_vsyscall(struct task_struct *task, uint64_t addr)
+{
+	struct cpu *cpu = task->kernel->cpu;
+	struct cpu_regs regs;
+	uint64_t nr = (addr - VSYSCALL_ADDR) / 0x400, caller;
+	int64_t result;
+
+	if ((addr & 0x3ff) || nr > 2)
+		return false;
+	cpu_context_get_regs(cpu, task->cpu, &regs);
+	if (regs.rip != addr || copy_from_user(task, &caller, regs.rsp, sizeof(caller)))
+		return false;
+	result = vsyscall(task, nr, &regs);
+	if (result == -EFAULT)
+		return false;
+	regs.rax = (uint64_t)result;
+	regs.rip = caller;
+	regs.rsp += sizeof(caller);
+	cpu_context_set_regs(cpu, task->cpu, &regs);
+	return true;
+}
