@@ -552,6 +552,9 @@ static int map_brk(struct mm_struct *mm, uint64_t start, uint64_t end, uint64_t 
 	int error;
 
 	merge.next = find_vma_prev(mm, start, &merge.prev);
+	/* Only the heap grows: what ends where it begins (the program's bss) is another area. */
+	if (merge.prev && merge.prev->vm_end <= mm->start_brk)
+		merge.prev = NULL;
 	if (vma_merge_prepare(&merge)) {
 		vma = vma_merge_commit(&merge);
 	} else {
