@@ -22,6 +22,7 @@
 
 #include "kfile.h"
 #include "syscalls_fs.h"
+#include "vdso.h"
 #include "task.h"
 
 #define CLOCK_TICK_NS 10000000ull
@@ -362,12 +363,16 @@ static int show_statm(struct task_struct *t, struct text *out, int fd)
 
 static int show_maps(struct task_struct *t, struct text *out, int fd)
 {
-	return t->mm ? aspace_print_maps(t->mm, text_add, out) : 0;
+	int error = t->mm ? aspace_print_maps(t->mm, text_add, out) : 0;
+
+	return error || !t->mm ? error : print_vsyscall_maps(text_add, out);
 }
 
 static int show_smaps(struct task_struct *t, struct text *out, int fd)
 {
-	return t->mm ? aspace_print_smaps(t->mm, text_add, out) : 0;
+	int error = t->mm ? aspace_print_smaps(t->mm, text_add, out) : 0;
+
+	return error || !t->mm ? error : print_vsyscall_smaps(text_add, out);
 }
 
 static int show_smaps_rollup(struct task_struct *t, struct text *out, int fd)

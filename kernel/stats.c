@@ -8,6 +8,7 @@
 
 #include "syscalls.h"
 #include "task.h"
+#include "vdso.h"
 
 /* ---- figures ---------------------------------------------------------------------------------------- */
 
@@ -167,7 +168,8 @@ void print_maps(struct kernel *k, FILE *out)
 		if (!is_leader(task) || !task->mm)
 			continue;
 		fprintf(out, "aspace: process %d (%s)\n", task->pid, task->comm);
-		aspace_print_maps(task->mm, emit_to_file, out);
+		if (!aspace_print_maps(task->mm, emit_to_file, out))
+			print_vsyscall_maps(emit_to_file, out);
 	}
 }
 

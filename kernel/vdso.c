@@ -139,3 +139,29 @@ bool emulate_vsyscall(struct task_struct *task, uint64_t addr)
 	cpu_context_set_regs(cpu, task->cpu, &regs);
 	return true;
 }
+
+#define MAPS_LINE "ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]\n"
+
+int print_vsyscall_maps(aspace_emit emit, void *priv)
+{
+	return emit(priv, MAPS_LINE, sizeof(MAPS_LINE) - 1);
+}
+
+int print_vsyscall_smaps(aspace_emit emit, void *priv)
+{
+	static const char *const zeroes[] = { "Rss", "Pss", "Pss_Dirty", "Shared_Clean", "Shared_Dirty",
+		"Private_Clean", "Private_Dirty", "Referenced", "Anonymous", "KSM", "LazyFree",
+		"AnonHugePages", "ShmemPmdMapped", "FilePmdMapped", "Shared_Hugetlb",
+		"Private_Hugetlb", "Swap", "SwapPss", "Locked" };
+	char text[2048];
+	size_t n = (size_t)snprintf(text, sizeof(text), MAPS_LINE
+				    "Size:                  4 kB\nKernelPageSize:        4 kB\n"
+				    "MMUPageSize:           4 kB\n");
+
+	for (size_t i = 0; i < sizeof(zeroes) / sizeof(zeroes[0]); i++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s:%*s0 kB\n", zeroes[i],
+				      (int)(22 - strlen(zeroes[i])), "");
+	n += (size_t)snprintf(text + n, sizeof(text) - n,
+			      "THPeligible:           0\nProtectionKey:         0\nVmFlags: ex \n");
+	return emit(priv, text, n);
+}
