@@ -433,6 +433,21 @@ static void note_history(struct trace_model *model, const struct trace_call *cal
 	}
 }
 
+/* Where the kernel put it is known now: so are the neighbours that it may have merged with. */
+static void learn_neighbours(struct trace_model *model, const struct trace_call *call)
+{
+	uint64_t at = call->result;
+
+	if (call->result < 0 && call->result > -4096)
+		return;
+	if (call->nr == SYS_mmap)
+		model_learn_pages(model, at, at + call->arg[1] + 4096);
+	if (call->nr == SYS_mremap)
+		model_learn_pages(model, at, at + call->arg[2] + 4096);
+	if (call->nr == SYS_brk)
+		model_learn_pages(model, at - 4096, at + 4096);
+}
+
 int call_leave(struct trace_model *model, struct trace_call *call, FILE *err)
 {
 	const struct call_row *row = row_of(call->nr);
@@ -441,6 +456,7 @@ int call_leave(struct trace_model *model, struct trace_call *call, FILE *err)
 
 	model->calls++;
 	if (!model->lost) {
+		learn_neighbours(model, call);
 		predicted = row->predict(model, call);
 		if (predicted != UNPREDICTED && predicted != call->result) {
 			fprintf(err, "aspace: trace: call %" PRIu64 " of process %d (%s): %s\n"
