@@ -204,39 +204,31 @@ static int move_data(struct vma_remap *r, struct vm_area_struct *new)
 	return error;
 }
 
-/* The pieces of the area that stay beside what moved away are charged as before. */
-static void restore_account(struct mm_struct *mm, uint64_t start, uint64_t addr, uint64_t end)
+/* What is left of the area that had this range is charged as before. */
+static void restore_account(struct mm_struct *mm, uint64_t start, uint64_t end)
 {
-	struct vm_area_struct *prev, *next;
+	struct vm_area_struct *vma = find_vma(mm, start);
 
-	next = find_vma_prev(mm, addr, &prev);
-	if (start < addr)
-		prev->vm_flags |= VM_ACCOUNT;
-	if (end)
-		next->vm_flags |= VM_ACCOUNT;
+	for (; vma && vma->vm_start < end; vma = vma_next(vma))
+		vma->vm_flags |= VM_ACCOUNT;
 }
 
 /* The charge goes with the pages: what is unmapped here must not give it back. */
 static void unmap_source(struct vma_remap *r)
 {
 	struct vm_area_struct *vma = r->vma;
-	uint64_t start = vma->vm_start, end = vma->vm_end, pages = r->old_len >> PAGE_SHIFT;
+	uint64_t start = vma->vm_start, end = vma->vm_end;
 	bool moves_charge = (vma->vm_flags & VM_ACCOUNT) && !(r->flags & MREMAP_DONTUNMAP);
 
 	if (!r->old_len)
 		return;
 	if (moves_charge)
 		vma->vm_flags &= ~VM_ACCOUNT;
-	if (do_munmap(r->mm, r->addr, r->old_len)) {
-		/* No memory to split it: it stays where it is, empty. */
-		if (moves_charge) {
-			vma->vm_flags |= VM_ACCOUNT;
-			atomic_fetch_add(&r->mm->machine->vm_committed_as, (long)pages);
-		}
-		return;
-	}
+	/* Without memory to split the area, the range stays where it is, empty, with a charge of its own. */
+	if (do_munmap(r->mm, r->addr, r->old_len) && moves_charge)
+		atomic_fetch_add(&r->mm->machine->vm_committed_as, (long)(r->old_len >> PAGE_SHIFT));
 	if (moves_charge)
-		restore_account(r->mm, start, r->addr, end > r->addr + r->old_len ? end : 0);
+		restore_account(r->mm, start, end);
 }
 
 /* DONTUNMAP: the old range stays, empty and unlocked. What it had locked stays counted, as in Linux. */
