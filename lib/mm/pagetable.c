@@ -338,9 +338,9 @@ static void remove_table(struct table_range *range, struct page *upper, void *sl
 	pt_count_entries(upper, -1);
 	tlb_cover(range->tlb, start, end);
 	atomic_fetch_sub_explicit(&mm->pgtables[table->level], 1, memory_order_relaxed);
-	tlb_remove_page(range->tlb, table);
-	if (tlb_full(range->tlb))
+	if (tlb_full(range->tlb))	/* of pages, may be: zapping stops when it is, and leaves it so */
 		tlb_flush_free(range->tlb);
+	tlb_remove_page(range->tlb, table);
 }
 
 static void free_tables_below(struct table_range *range, struct page *table, unsigned level,
