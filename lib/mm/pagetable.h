@@ -108,9 +108,10 @@ static inline void tlb_cover(struct mmu_gather *tlb, uint64_t start, uint64_t en
 	if (end > tlb->end)
 		tlb->end = end;
 }
-/* Takes over one reference. Before the next one: tlb_full() must be asked. */
+/* Takes over one reference. There is room for it: who fills the last place flushes. */
 static inline void tlb_remove_page(struct mmu_gather *tlb, struct page *page)
 {
+	DEBUG_ON(tlb->nr == GATHER_PAGES);
 	tlb->pages[tlb->nr++] = page;
 }
 static inline bool tlb_full(const struct mmu_gather *tlb)

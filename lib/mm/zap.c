@@ -100,12 +100,12 @@ static int zap_entries(struct pt_walk *walk, struct page *table, void *slot, uin
 
 	if (!atomic_load_explicit(&table->nr_entries, memory_order_relaxed))
 		return 0;
-	for (;;) {
+	while (addr < end) {
 		addr = zap_some(zap, table, &slot, addr, end);
-		if (addr == end)
-			return 0;
-		tlb_flush_free(zap->tlb);
+		if (tlb_full(zap->tlb))
+			tlb_flush_free(zap->tlb);
 	}
+	return 0;
 }
 
 void zap_page_range(struct mmu_gather *tlb, struct vm_area_struct *vma, uint64_t start, uint64_t end,
