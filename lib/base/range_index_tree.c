@@ -30,7 +30,9 @@
 #endif
 _Static_assert(FAN % 2 == 0 && FAN >= 8 && FAN < 32, "slots are two halves, and bits of a word");
 #define FEW (FAN / 4)	/* a node left with no more than these looks for a neighbour to join */
+#ifndef SPARE_KEPT
 #define SPARE_KEPT 16	/* nodes that an index holds back when nothing is reserved */
+#endif
 
 /* The loops over a node's slots have no exit but their end, and are worth writing out. */
 #ifdef __clang__
