@@ -214,7 +214,7 @@ static bool area_takes_advice(const struct vm_area_struct *vma, int advice)
 	case MADV_REMOVE:
 		return !(flags & VM_LOCKED) && vma->vm_file && !vma->vm_file->vm_ops;
 	case MADV_POPULATE_READ:
-		return !(flags & (VM_IO | VM_PFNMAP)) && vma_is_accessible(vma);
+		return !(flags & (VM_IO | VM_PFNMAP)) && (flags & VM_READ);
 	case MADV_POPULATE_WRITE:
 		return !(flags & (VM_IO | VM_PFNMAP)) && (flags & VM_WRITE);
 	default:
