@@ -145,11 +145,12 @@ static struct vm_area_struct *mprotect_fixup(struct vm_area_struct *vma, uint64_
 
 struct protect_request {
 	struct mm_struct *mm;
-	uint64_t start, end;
+	uint64_t start, end;	/* start moves up with what is done */
 	unsigned prot, grows;
 	int pkey;
 	bool read_implies_exec;
-	bool populate;	/* locked private memory became writable: its copies are made now */
+	/* Locked private memory became writable: its copies are to be made before it goes on. */
+	uint64_t populate_start, populate_end;
 };
 
 static int new_flags(struct protect_request *p, struct vm_area_struct *vma, uint64_t *flags)
@@ -183,27 +184,55 @@ static int first_area(struct protect_request *p, struct vm_area_struct **result)
 	return p->grows & PROT_GROWSUP ? -EINVAL : 0;	/* no area grows up here */
 }
 
-static int protect_areas(struct protect_request *p)
+static void note_populate(struct protect_request *p, uint64_t old, uint64_t new, uint64_t start, uint64_t end)
 {
-	struct vm_area_struct *vma;
-	uint64_t at, flags;
-	int error = first_area(p, &vma);
+	if ((old & (VM_WRITE | VM_SHARED | VM_LOCKED)) != VM_LOCKED || !(new & VM_WRITE))
+		return;
+	p->populate_start = start;
+	p->populate_end = end;
+}
 
-	for (at = p->start; !error && at < p->end; vma = vma_next(vma)) {
-		uint64_t old;
+/* Until the end, an error, or something to populate. */
+static int protect_areas(struct protect_request *p, struct vm_area_struct *vma)
+{
+	p->populate_start = p->populate_end = 0;
+	for (; p->start < p->end && !p->populate_end; vma = vma_next(vma)) {
+		uint64_t old, flags, start = p->start, end;
+		int error;
 
-		if (!vma || vma->vm_start > at)
+		if (!vma || vma->vm_start > start)
 			return -ENOMEM;
 		error = new_flags(p, vma, &flags);
 		if (error)
-			break;
+			return error;
 		old = vma->vm_flags;
-		vma = mprotect_fixup(vma, at, min(p->end, vma->vm_end), flags, &error);
+		end = min(p->end, (uint64_t)vma->vm_end);
+		vma = mprotect_fixup(vma, start, end, flags, &error);
+		if (error)
+			return error;
+		note_populate(p, old, flags, start, end);
+		p->start = vma->vm_end;
+	}
+	return 0;
+}
+
+static int protect_range(struct protect_request *p)
+{
+	struct vm_area_struct *vma;
+	int error;
+
+	mmap_write_lock(p->mm);
+	error = p->pkey == -1 || mm_pkey_is_allocated(p->mm, p->pkey) ? first_area(p, &vma) : -EINVAL;
+	if (!error)
+		error = protect_areas(p, vma);
+	mmap_write_unlock(p->mm);
+	while (p->populate_end) {
+		populate_range(p->mm, p->populate_start, p->populate_end - p->populate_start, true);
 		if (error)
 			break;
-		if ((old & (VM_WRITE | VM_SHARED | VM_LOCKED)) == VM_LOCKED && (flags & VM_WRITE))
-			p->populate = true;
-		at = vma->vm_end;
+		mmap_write_lock(p->mm);
+		error = protect_areas(p, find_vma(p->mm, p->start));
+		mmap_write_unlock(p->mm);
 	}
 	return error;
 }
@@ -216,7 +245,6 @@ static int do_mprotect_pkey(struct mm_struct *mm, uint64_t start, uint64_t len, 
 		.grows = prot & (PROT_GROWSDOWN | PROT_GROWSUP),
 		.read_implies_exec = (mm->personality & READ_IMPLIES_EXEC) && (prot & PROT_READ),
 	};
-	int error = -EINVAL;
 
 	if (p.grows == (PROT_GROWSDOWN | PROT_GROWSUP) || offset_in_page(start))
 		return -EINVAL;
@@ -226,13 +254,7 @@ static int do_mprotect_pkey(struct mm_struct *mm, uint64_t start, uint64_t len, 
 		return -ENOMEM;
 	if (p.prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM))
 		return -EINVAL;
-	mmap_write_lock(mm);
-	if (pkey == -1 || mm_pkey_is_allocated(mm, pkey))
-		error = protect_areas(&p);
-	mmap_write_unlock(mm);
-	if (p.populate)
-		populate_range(mm, p.start, p.end - p.start, true);
-	return error;
+	return protect_range(&p);
 }
 
 int aspace_mprotect(struct aspace_mm *mm, uint64_t addr, uint64_t length, unsigned prot)
