@@ -22,7 +22,7 @@ struct options {
 	const char *profile_name, *save;
 	unsigned length, full_every;
 	uint64_t keep_going;
-	bool json, progress, print_c;
+	bool json, progress, print_c, smaps;
 };
 
 struct check {
@@ -46,7 +46,10 @@ static double seconds(void)
 
 /* ---- one sequence, closely ---------------------------------------------------------------------- */
 
-static const struct check_look every_step = { .areas_every = 1, .full_every = 1, .pages = 1 };
+static struct check_look every_step(const struct check *c)
+{
+	return (struct check_look){ .areas_every = 1, .full_every = 1, .pages = 1, .smaps = c->opt.smaps };
+}
 
 /* Both sides one after the other, every step looked at. Slot 0; nothing may be posted. */
 static bool differs(struct check *c, const struct check_sequence *seq, const struct check_look *look,
@@ -135,7 +138,8 @@ static void investigate(struct check *c, const struct check_sequence *found, con
 {
 	struct check_sequence *seq = malloc(sizeof(*seq));
 	struct check_difference d;
-	struct shrinking s = { c, &every_step, 0 };
+	const struct check_look closely = every_step(c);
+	struct shrinking s = { c, &closely, 0 };
 
 	if (!seq)
 		return;
@@ -215,7 +219,7 @@ static int run_random(struct check *c)
 {
 	const struct check_look look = {
 		.areas_every = 1, .full_every = c->opt.full_every,
-		.pages = !check_profile_areas_only(c->opt.profile),
+		.pages = !check_profile_areas_only(c->opt.profile), .smaps = c->opt.smaps,
 	};
 	struct check_sequence *found = malloc(sizeof(*found));
 	bool posted[CHECK_SLOTS] = { false };
@@ -278,6 +282,7 @@ static int replay(struct check *c, const char *path)
 {
 	struct check_sequence *seq = malloc(sizeof(*seq));
 	FILE *in = strcmp(path, "-") ? fopen(path, "r") : stdin;
+	const struct check_look closely = every_step(c);
 	struct check_difference d;
 	char why[128];
 	int ret = EXIT_SAME;
@@ -290,7 +295,7 @@ static int replay(struct check *c, const char *path)
 	if (check_parse(in, seq, why, sizeof(why))) {
 		fprintf(stderr, "aspace check: %s: %s\n", path, why);
 		ret = EXIT_USAGE;
-	} else if (differs(c, seq, &every_step, &d)) {
+	} else if (differs(c, seq, &closely, &d)) {
 		c->differences++;
 		ret = EXIT_DIFFERENT;
 		if (c->opt.print_c)
@@ -328,7 +333,7 @@ static bool file_profile(const char *path, char *name, size_t size)
 static int usage(FILE *out)
 {
 	fprintf(out, "usage: aspace check [--ops N] [--seed S] [--profile P] [--length N] [--full-every N]\n"
-		     "                    [--keep-going N] [--save DIR] [--c] [--json] [--progress]\n"
+		     "                    [--keep-going N] [--save DIR] [--smaps] [--c] [--json] [--progress]\n"
 		     "       aspace check --replay FILE... [--profile P] [--c]\n"
 		     "Random sequences of memory operations, by the library and by this host's kernel; the first\n"
 		     "difference is shrunk and printed (--c: as a C program for a plain Linux).\n"
@@ -435,6 +440,7 @@ int cmd_check(int argc, char **argv)
 		{ "length", 1, NULL, 'l' }, { "full-every", 1, NULL, 'f' }, { "keep-going", 1, NULL, 'k' },
 		{ "save", 1, NULL, 'o' }, { "c", 0, NULL, 'c' }, { "json", 0, NULL, 'j' },
 		{ "progress", 0, NULL, 'P' }, { "replay", 1, NULL, 'r' }, { "help", 0, NULL, 'h' },
+		{ "smaps", 0, NULL, 'S' },
 		{ NULL, 0, NULL, 0 },
 	};
 	struct check c = { .opt = { .ops = 100000, .seed = 1, .length = 128, .full_every = 16,
@@ -458,6 +464,7 @@ int cmd_check(int argc, char **argv)
 		case 'o': c.opt.save = optarg; ret = true; break;
 		case 'c': ret = c.opt.print_c = true; break;
 		case 'j': ret = c.opt.json = true; break;
+		case 'S': ret = c.opt.smaps = true; break;
 		case 'P': ret = c.opt.progress = true; break;
 		case 'r': replay_file = optarg; ret = true; break;
 		case 'h': usage(stdout); return EXIT_SAME;

@@ -112,6 +112,11 @@ struct check_result {
 	uint32_t skipped;	/* not done: it would be wild (a call into unknown bytes) */
 };
 
+/* The figures of smaps that are compared; Referenced is not: idle page tracking may clear it. */
+#define CHECK_SMAPS "Rss:Pss:Pss_Dirty:Shared_Clean:Shared_Dirty:Private_Clean:Private_Dirty:Anonymous:" \
+		    "LazyFree:Swap:Locked:"
+#define CHECK_NR_SMAPS 11
+
 /* Areas of the picture. Home is not in it. */
 struct check_area {
 	uint64_t start, end, offset;
@@ -120,6 +125,7 @@ struct check_area {
 	uint64_t vmflags;	/* bit n: check_vmflags[n]; full pictures only */
 	int32_t pkey;
 	uint32_t heap;		/* named [heap] */
+	uint32_t smaps[CHECK_NR_SMAPS];	/* in the order of CHECK_SMAPS, kB; look.smaps only */
 };
 #define CHECK_PM_BITS	(1ull << 63 | 1ull << 62 | 1ull << 61 | 1ull << 58 | 1ull << 56)
 struct check_page {
@@ -129,7 +135,8 @@ struct check_page {
 };
 struct check_picture {
 	uint32_t areas, pages;
-	uint32_t full;		/* flags, pages and counters are there too */
+	uint16_t full;		/* flags, pages and counters are there too */
+	uint16_t smaps;		/* and the figures of smaps */
 	uint32_t truncated;	/* the pool was full */
 	uint64_t vm_size, vm_lck, vm_data, vm_stk;	/* KiB; from /proc/PID/status */
 	/* struct check_area[areas], struct check_page[pages] follow */
@@ -156,6 +163,27 @@ static inline const struct check_area *check_areas(const struct check_picture *p
 static inline const struct check_page *check_pages(const struct check_picture *p)
 {
 	return (const struct check_page *)(check_areas(p) + p->areas);
+}
+
+/* The place in CHECK_SMAPS of the key that s begins with (`value` is what stands behind it), or -1. */
+static inline __attribute__((always_inline)) int check_smaps_key(const char *s, const char **value)
+{
+	static const char keys[] = CHECK_SMAPS;
+	int n = 0;
+
+	for (const char *k = keys; *k; n++) {
+		const char *t = s;
+
+		while (*k != ':' && *k == *t)
+			k++, t++;
+		if (*k == ':' && *t == ':') {
+			*value = t + 1;
+			return n;
+		}
+		while (*k++ != ':')
+			;
+	}
+	return -1;
 }
 
 /* How closely to look. */
@@ -237,10 +265,11 @@ int check_ours_create(const struct check_ours_options *options, const struct che
 void check_ours_destroy(struct check_ours *ours);
 /* A sequence: begin, step by step (fork's children included), end. */
 int check_ours_begin(struct check_ours *ours, struct check_trace *trace);
-void check_ours_step(struct check_ours *ours, const struct check_op *op, unsigned i, unsigned look,
-		     bool pages);
+void check_ours_step(struct check_ours *ours, const struct check_op *op, unsigned i, unsigned n,
+		     const struct check_look *look);
 /* The child of the fork at index `forked` is over: its picture is the parent's from here on. */
-void check_ours_fork_end(struct check_ours *ours, unsigned forked, unsigned look, bool pages);
+void check_ours_fork_end(struct check_ours *ours, unsigned forked, unsigned n,
+			 const struct check_look *look);
 int check_ours_end(struct check_ours *ours, char *why, size_t size);	/* -EUCLEAN: the self check */
 void check_ours_run(struct check_ours *ours, const struct check_sequence *seq,
 		    const struct check_look *look, struct check_trace *trace);

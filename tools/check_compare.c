@@ -30,7 +30,22 @@ static bool differ_flags(struct check_difference *d, const struct check_area *h,
 	return true;
 }
 
-static bool compare_area(const struct check_area *h, const struct check_area *o, bool full,
+static bool compare_smaps(const struct check_area *h, const struct check_area *o,
+			  struct check_difference *d)
+{
+	const char *key = CHECK_SMAPS;
+
+	for (unsigned i = 0; i < CHECK_NR_SMAPS; i++, key = strchr(key, ':') + 1) {
+		if (h->smaps[i] == o->smaps[i])
+			continue;
+		snprintf(d->what, sizeof(d->what), "smaps %.*s of %" PRIx64 "-%" PRIx64 ": Linux %u kB, aspace %u kB",
+			 (int)(strchr(key, ':') - key), key, h->start, h->end, h->smaps[i], o->smaps[i]);
+		return true;
+	}
+	return false;
+}
+
+static bool compare_area(const struct check_area *h, const struct check_area *o, bool full, bool smaps,
 			 struct check_difference *d)
 {
 	char what[96];
@@ -55,6 +70,8 @@ static bool compare_area(const struct check_area *h, const struct check_area *o,
 		return differ_flags(d, h, o);
 	SAME(pkey, "protection key");
 	SAME(heap, "[heap]");
+	if (smaps)
+		return compare_smaps(h, o, d);
 	return false;
 }
 
@@ -92,7 +109,7 @@ static bool compare_pictures(const struct check_picture *h, const struct check_p
 	ha = check_areas(h);
 	oa = check_areas(o);
 	for (unsigned i = 0; i < h->areas && i < o->areas; i++)
-		if (compare_area(&ha[i], &oa[i], h->full && o->full, d))
+		if (compare_area(&ha[i], &oa[i], h->full && o->full, h->smaps && o->smaps, d))
 			return true;
 	if (h->areas != o->areas)
 		return differ(d, "number of areas", h->areas, o->areas);

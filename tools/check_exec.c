@@ -254,14 +254,12 @@ static HOME void picture_areas(struct check_trace *t, struct check_picture *p)
 			p->truncated = 1;
 			return;
 		}
+		zero(a, sizeof(*a));
 		a->start = q.vma_start;
 		a->end = q.vma_end;
 		a->offset = q.vma_offset;
 		a->perm = q.vma_flags & 15;
 		a->file = file_number(make_dev(q.dev_major, q.dev_minor), q.inode);
-		a->vmflags = 0;
-		a->pkey = 0;
-		a->heap = 0;
 		p->areas++;
 	}
 }
@@ -308,6 +306,8 @@ static HOME struct check_area *smaps_line(struct check_picture *p, struct check_
 					  unsigned n)
 {
 	struct check_area *first = (struct check_area *)(p + 1);
+	const char *value;
+	int key;
 
 	if ((s[0] >= '0' && s[0] <= '9') || (s[0] >= 'a' && s[0] <= 'f')) {
 		a = a ? a + 1 : first;
@@ -318,6 +318,8 @@ static HOME struct check_area *smaps_line(struct check_picture *p, struct check_
 		a->vmflags = vmflags_of(s + 8);
 	} else if (starts(s, "ProtectionKey:")) {
 		a->pkey = (int)number(s + 14);
+	} else if (p->smaps && (key = check_smaps_key(s, &value)) >= 0) {
+		a->smaps[key] = (uint32_t)number(value);
 	}
 	return a;
 }
@@ -443,6 +445,7 @@ static HOME void take_picture(struct check_slot *slot, unsigned i, unsigned look
 	if (look < 2 || p->truncated)
 		return;
 	p->full = 1;
+	p->smaps = slot->look.smaps;
 	picture_smaps(p);
 	picture_status(p);
 	if (slot->look.pages)

@@ -22,7 +22,7 @@ static const struct check_profile profiles[] = {
 		[OP_PKEY_MPROTECT] = 6, [OP_PKEY_ALLOC] = 3, [OP_PKEY_FREE] = 2, [OP_MADVISE] = 30,
 		[OP_MLOCK2] = 8, [OP_MUNLOCK] = 6, [OP_MLOCKALL] = 2, [OP_MUNLOCKALL] = 1,
 		[OP_MSYNC] = 2, [OP_REMAP_FILE_PAGES] = 2, [OP_MSEAL] = 1, [OP_RLIMIT] = 2,
-		[OP_SEAL_FILE] = 1, [OP_FORK] = 2, [OP_MDWE] = 1, } },
+		[OP_SEAL_FILE] = 1, [OP_FORK] = 2, [OP_MDWE] = 1, [OP_PERSONALITY] = 1, } },
 	{ "full", false, {
 		[OP_MMAP] = 60, [OP_MUNMAP] = 20, [OP_BRK] = 8, [OP_MPROTECT] = 35, [OP_MREMAP] = 35,
 		[OP_PKEY_MPROTECT] = 5, [OP_PKEY_ALLOC] = 3, [OP_PKEY_FREE] = 2, [OP_PKRU] = 3,
@@ -31,7 +31,7 @@ static const struct check_profile profiles[] = {
 		[OP_REMAP_FILE_PAGES] = 2, [OP_MSEAL] = 1, [OP_LOAD] = 50, [OP_STORE] = 60,
 		[OP_CALL] = 6, [OP_TRUNCATE] = 6, [OP_PUNCH] = 3, [OP_PREAD] = 4, [OP_PWRITE] = 4,
 		[OP_SEAL_FILE] = 1, [OP_READ_TO] = 5, [OP_WRITE_FROM] = 5, [OP_RLIMIT] = 2,
-		[OP_FORK] = 5, [OP_MDWE] = 1, } },
+		[OP_FORK] = 5, [OP_MDWE] = 1, [OP_PERSONALITY] = 1, } },
 	{ "anon", false, {
 		[OP_MMAP] = 40, [OP_MUNMAP] = 15, [OP_BRK] = 8, [OP_MPROTECT] = 30, [OP_MREMAP] = 40,
 		[OP_MADVISE] = 40, [OP_MLOCK] = 3, [OP_MLOCK2] = 3, [OP_MUNLOCK] = 3, [OP_MINCORE] = 4,
@@ -406,6 +406,8 @@ static void gen_args(struct gen *g, struct check_op *op)
 		break;
 	case OP_RLIMIT: gen_rlimit(g, op); break;
 	case OP_MDWE: a[0] = PICK(g, 0, 0, 0, 1, 2, 3, 4); break;
+	case OP_PERSONALITY: a[0] = PICK(g, ASPACE_ADDR_NO_RANDOMIZE, ASPACE_ADDR_NO_RANDOMIZE |
+				    ASPACE_READ_IMPLIES_EXEC); break;
 	case OP_FORK: break;
 	default: range(g, op); break;
 	}
@@ -455,7 +457,7 @@ void check_generate(struct check_rng *rng, const struct check_profile *profile, 
 			gen_file(g, op);
 		} else if (child && (i == child || i + 1 == n)) {
 			*op = (struct check_op){ .kind = OP_EXIT };
-			check_ours_fork_end(ours, forked, check_look_at(look, forked, n), look->pages);
+			check_ours_fork_end(ours, forked, n, look);
 			child = 0;
 		} else {
 			g->nr_areas = check_ours_areas(ours, g->area, MAX_AREAS);
@@ -463,7 +465,7 @@ void check_generate(struct check_rng *rng, const struct check_profile *profile, 
 			if (op->kind == OP_FORK && (child || i + 2 >= n))
 				op->kind = OP_NOP;
 		}
-		check_ours_step(ours, op, i, check_look_at(look, i, n), look->pages);
+		check_ours_step(ours, op, i, n, look);
 		if (trace->result[i].skipped) {
 			*op = (struct check_op){ .kind = OP_NOP };
 			trace->result[i].skipped = 0;

@@ -578,12 +578,67 @@ static void picture_counters(struct check_ours *o, struct check_picture *p)
 	p->vm_stk = s.stack_vm * 4;
 }
 
-static void take_picture(struct check_ours *o, struct check_result *r, bool full, bool pages)
-{
-	struct check_trace *t = o->trace;
-	struct check_picture *p = pool_take(t, sizeof(*p));
-	struct aspace_area a = { .size = sizeof(a) };
+/* The text of smaps, read as the kernel's is. */
+struct smaps_reader {
+	struct check_picture *p;
+	struct check_area *area;
+	char line[512];
+	size_t n;
+};
 
+static void smaps_line(struct smaps_reader *s)
+{
+	struct check_area *first = (struct check_area *)(s->p + 1);
+	const char *value;
+	int key;
+
+	if ((s->line[0] >= '0' && s->line[0] <= '9') || (s->line[0] >= 'a' && s->line[0] <= 'f')) {
+		s->area = s->area ? s->area + 1 : first;
+		return;
+	}
+	if (!s->area || s->area - first >= (long)s->p->areas)
+		return;
+	key = check_smaps_key(s->line, &value);
+	if (key >= 0)
+		s->area->smaps[key] = (uint32_t)strtoul(value, NULL, 10);
+}
+
+static int smaps_text(void *priv, const char *text, size_t n)
+{
+	struct smaps_reader *s = priv;
+
+	for (size_t i = 0; i < n; i++) {
+		if (text[i] != '\n') {
+			s->line[s->n] = text[i];
+			s->n += s->n + 1 < sizeof(s->line);
+			continue;
+		}
+		s->line[s->n] = 0;
+		s->n = 0;
+		smaps_line(s);
+	}
+	return 0;
+}
+
+static void picture_smaps(struct check_ours *o, struct check_picture *p)
+{
+	struct smaps_reader s = { .p = p };
+
+	aspace_print_smaps(now(o)->mm, smaps_text, &s);
+}
+
+static void take_picture(struct check_ours *o, unsigned i, unsigned n, const struct check_look *look)
+{
+	struct check_result *r = &o->trace->result[i];
+	unsigned level = check_look_at(look, i, n);
+	bool full = level == 2;
+	struct check_trace *t = o->trace;
+	struct aspace_area a = { .size = sizeof(a) };
+	struct check_picture *p;
+
+	if (!level)
+		return;
+	p = pool_take(t, sizeof(*p));
 	if (!p)
 		return;
 	memset(p, 0, sizeof(*p));
@@ -604,17 +659,20 @@ static void take_picture(struct check_ours *o, struct check_result *r, bool full
 	if (!full)
 		return;
 	p->full = 1;
+	p->smaps = look->smaps && !o->areas_only;
+	if (p->smaps)
+		picture_smaps(o, p);
 	picture_counters(o, p);
-	if (pages && !o->areas_only)
+	if (look->pages && !o->areas_only)
 		picture_contents(o, p);
 }
 
-void check_ours_fork_end(struct check_ours *o, unsigned forked, unsigned look, bool pages)
+void check_ours_fork_end(struct check_ours *o, unsigned forked, unsigned n,
+			 const struct check_look *look)
 {
 	aspace_mm_put(now(o)->mm);
 	o->depth--;
-	if (look)
-		take_picture(o, &o->trace->result[forked], look == 2, pages);
+	take_picture(o, forked, n, look);
 }
 
 /* ---- a sequence ------------------------------------------------------------------------------------------ */
@@ -707,8 +765,8 @@ int check_ours_begin(struct check_ours *o, struct check_trace *trace)
 	return ret ? ret : add_home(o, mm);
 }
 
-void check_ours_step(struct check_ours *o, const struct check_op *op, unsigned i, unsigned look,
-		     bool pages)
+void check_ours_step(struct check_ours *o, const struct check_op *op, unsigned i, unsigned n,
+		     const struct check_look *look)
 {
 	struct check_result *r = &o->trace->result[i];
 
@@ -716,16 +774,18 @@ void check_ours_step(struct check_ours *o, const struct check_op *op, unsigned i
 	if (r->signal)
 		r->ret = 0;
 	/* a fork's picture is taken when its child is over */
-	if (look && op->kind != OP_FORK)
-		take_picture(o, r, look == 2, pages);
+	if (op->kind != OP_FORK || r->ret)
+		take_picture(o, i, n, look);
 	if (o->trace->done < i + 1)
 		o->trace->done = i + 1;
 }
 
 int check_ours_end(struct check_ours *o, char *why, size_t size)
 {
+	static const struct check_look nothing;
+
 	if (o->depth)
-		check_ours_fork_end(o, 0, 0, false);
+		check_ours_fork_end(o, 0, 1, &nothing);
 	if (o->sequences++ % 64 == 0) {
 		int ret = aspace_machine_check(o->machine, why, size);
 
@@ -746,10 +806,10 @@ void check_ours_run(struct check_ours *o, const struct check_sequence *seq, cons
 
 	for (unsigned i = 0; i <= seq->n; i++) {
 		if (o->depth && i == end)
-			check_ours_fork_end(o, forked, check_look_at(look, forked, seq->n), look->pages);
+			check_ours_fork_end(o, forked, seq->n, look);
 		if (i == seq->n)
 			break;
-		check_ours_step(o, &seq->op[i], i, check_look_at(look, i, seq->n), look->pages);
+		check_ours_step(o, &seq->op[i], i, seq->n, look);
 		if (seq->op[i].kind == OP_FORK && !trace->result[i].ret) {
 			forked = i;
 			end = check_fork_end(seq, i);
