@@ -25,10 +25,28 @@ expect 2 "$aspace" check stray
 expect 2 "$aspace" check --replay /nonexistent
 expect 2 "$aspace" check --replay /dev/null
 
+expect 2 "$aspace" check --lie nothing
+
 case $(uname -r) in 6.18.*) ;; *) [ $failed = 0 ] && { echo "the kernel is $(uname -r), not 6.18"; exit 77; }; exit 1;; esac
 "$aspace" check --ops 100 --profile areas >/tmp/check.$$ 2>&1
 [ $? = 2 ] && { cat /tmp/check.$$; rm -f /tmp/check.$$; exit 77; }
 rm -f /tmp/check.$$
+
+# What is falsified must be found, shrunk to little, replayed, and shown by a program that stands alone.
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+"$aspace" check --ops 20000 --profile areas --lie munmap --save "$dir" >/dev/null
+[ $? = 1 ] || fail "a falsified munmap was not found"
+[ "$(grep -c '^[a-z]' "$dir/diff-1.ops")" = 1 ] || fail "a falsified munmap was not shrunk to itself"
+"$aspace" check --replay "$dir/diff-1.ops" || fail "a sequence that does not differ, does"
+"$aspace" check --replay "$dir/diff-1.ops" --lie munmap >/dev/null 2>&1
+[ $? = 1 ] || fail "replay does not see the falsified munmap"
+"$aspace" check --replay "$dir/diff-1.ops" --lie munmap --c >"$dir/show.c" 2>/dev/null
+if ${CC:-cc} -static -no-pie -w -o "$dir/show" "$dir/show.c" 2>/dev/null; then
+	"$dir/show" | grep -q 'munmap.* = 0$' || fail "the C program does not show what Linux does"
+else
+	fail "the C program does not compile"
+fi
 
 corpus=(tests/check/*.ops)
 if [ -e "${corpus[0]}" ]; then

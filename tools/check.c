@@ -21,6 +21,7 @@ struct options {
 	const struct check_profile *profile;
 	const char *profile_name, *save;
 	unsigned length, full_every;
+	uint32_t lie;
 	uint64_t keep_going;
 	bool json, progress, print_c, smaps;
 };
@@ -197,12 +198,13 @@ static bool finish(struct check *c, unsigned slot, struct check_difference *d)
 
 static int generate(struct check *c, unsigned slot, uint64_t number, const struct check_look *look)
 {
-	struct check_rng rng = { c->opt.seed * 0x2545f4914f6cdd1dull + number * 0x9e3779b97f4a7c15ull };
+	/* not the generator's own step: neighbours would be one stream, shifted */
+	struct check_rng rng = { c->opt.seed * 0x2545f4914f6cdd1dull + number * 0xd1342543de82ef95ull };
 	struct check_slot *s = &c->ring->slot[slot];
 	char why[512] = "";
 	int ret = check_ours_begin(c->ours, c->trace[slot]);
 
-	check_random(&rng);
+	rng.s = check_random(&rng);
 	s->look = *look;
 	if (!ret) {
 		check_generate(&rng, c->opt.profile, c->opt.length, c->ours, &s->seq, look, c->trace[slot]);
@@ -337,6 +339,7 @@ static int usage(FILE *out)
 		     "       aspace check --replay FILE... [--profile P] [--c]\n"
 		     "Random sequences of memory operations, by the library and by this host's kernel; the first\n"
 		     "difference is shrunk and printed (--c: as a C program for a plain Linux).\n"
+		     "--lie OP: the library's answers to OP are falsified, to see that check sees it.\n"
 		     "Exit status: 0 no difference, 1 a difference, 2 wrong usage or not possible here.\n"
 		     "profiles:");
 	for (unsigned i = 0; check_profile_name(i); i++)
@@ -376,6 +379,7 @@ static int start(struct check *c)
 	o.host_pages = (info.totalram + info.totalswap) * info.mem_unit / CHECK_PAGE;
 	o.thp_align = !access("/sys/kernel/mm/transparent_hugepage", F_OK);
 	o.mmap_min_addr = min_addr;
+	o.lie = c->opt.lie;
 	ret = check_host_start(&c->host);
 	if (ret) {
 		fprintf(stderr, "aspace check: can't ask this host's kernel: %s\n", strerror(-ret));
@@ -440,7 +444,7 @@ int cmd_check(int argc, char **argv)
 		{ "length", 1, NULL, 'l' }, { "full-every", 1, NULL, 'f' }, { "keep-going", 1, NULL, 'k' },
 		{ "save", 1, NULL, 'o' }, { "c", 0, NULL, 'c' }, { "json", 0, NULL, 'j' },
 		{ "progress", 0, NULL, 'P' }, { "replay", 1, NULL, 'r' }, { "help", 0, NULL, 'h' },
-		{ "smaps", 0, NULL, 'S' },
+		{ "smaps", 0, NULL, 'S' }, { "lie", 1, NULL, 'L' },
 		{ NULL, 0, NULL, 0 },
 	};
 	struct check c = { .opt = { .ops = 100000, .seed = 1, .length = 128, .full_every = 16,
@@ -464,6 +468,7 @@ int cmd_check(int argc, char **argv)
 		case 'o': c.opt.save = optarg; ret = true; break;
 		case 'c': ret = c.opt.print_c = true; break;
 		case 'j': ret = c.opt.json = true; break;
+		case 'L': c.opt.lie = check_kind(optarg); ret = c.opt.lie < OP_KINDS; break;
 		case 'S': ret = c.opt.smaps = true; break;
 		case 'P': ret = c.opt.progress = true; break;
 		case 'r': replay_file = optarg; ret = true; break;

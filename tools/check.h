@@ -100,6 +100,7 @@ struct check_word {		/* a name of a flag or value */
 };
 extern const struct check_op_info check_op_info[OP_KINDS];
 const struct check_word *check_words(enum check_arg arg);	/* ended by name NULL; or NULL */
+uint32_t check_kind(const char *name);	/* OP_KINDS: no operation has this name */
 bool check_arg_is_bits(enum check_arg arg);	/* the words are OR-ed; else one of them */
 
 /* ---- what is seen ---------------------------------------------------------------------------- */
@@ -259,6 +260,7 @@ struct check_ours_options {
 	uint64_t ram_bytes, host_pages;
 	unsigned thp_align;
 	uint64_t mmap_min_addr;
+	uint32_t lie;		/* operations of this kind are said to fail: does check see it? */
 };
 int check_ours_create(const struct check_ours_options *options, const struct check_ring *ring,
 		      struct check_ours **ours);

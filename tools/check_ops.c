@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The operations of aspace check: their names, and what their arguments mean. */
+#include <string.h>
+
 #include <aspace/abi.h>
 
 #include "check.h"
@@ -101,4 +103,13 @@ const struct check_word *check_words(enum check_arg arg)
 bool check_arg_is_bits(enum check_arg arg)
 {
 	return check_words(arg) && arg != ARG_ADVICE && arg != ARG_FILE_KIND && arg != ARG_RLIMIT;
+}
+
+uint32_t check_kind(const char *name)
+{
+	uint32_t kind = 0;
+
+	while (kind < OP_KINDS && strcmp(check_op_info[kind].name, name))
+		kind++;
+	return kind;
 }

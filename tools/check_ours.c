@@ -24,6 +24,7 @@ struct check_ours {
 	struct aspace_machine *machine;
 	const struct check_ring *ring;
 	bool areas_only;
+	uint32_t lie;
 	struct task task[2];		/* the child is the second */
 	unsigned depth;
 	struct aspace_file *file[CHECK_FILES];
@@ -698,6 +699,7 @@ int check_ours_create(const struct check_ours_options *options, const struct che
 		return -ENOMEM;
 	o->areas_only = options->areas_only;
 	o->ring = ring;
+	o->lie = options->lie;
 	ret = aspace_machine_create(&m, &o->machine);
 	if (ret) {
 		free(o);
@@ -773,6 +775,8 @@ void check_ours_step(struct check_ours *o, const struct check_op *op, unsigned i
 	r->ret = operate(o, op, r);
 	if (r->signal)
 		r->ret = 0;
+	if (op->kind == o->lie && op->kind && r->ret >= 0)
+		r->ret = -EIO;
 	/* a fork's picture is taken when its child is over */
 	if (op->kind != OP_FORK || r->ret)
 		take_picture(o, i, n, look);

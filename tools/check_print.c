@@ -162,8 +162,7 @@ static bool parse_op(char *line, struct check_op *op)
 	char *save = NULL, *word = strtok_r(line, " \t\n", &save);
 
 	memset(op, 0, sizeof(*op));
-	while (op->kind < OP_KINDS && strcmp(check_op_info[op->kind].name, word))
-		op->kind++;
+	op->kind = check_kind(word);
 	if (op->kind == OP_KINDS)
 		return false;
 	for (unsigned k = 0; k < 6 && check_op_info[op->kind].arg[k]; k++) {
