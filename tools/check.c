@@ -49,7 +49,9 @@ static double seconds(void)
 
 static struct check_look every_step(const struct check *c)
 {
-	return (struct check_look){ .areas_every = 1, .full_every = 1, .pages = 1, .smaps = c->opt.smaps };
+	bool pages = !check_profile_areas_only(c->opt.profile);
+
+	return (struct check_look){ .areas_every = 1, .full_every = 1, .pages = pages, .smaps = c->opt.smaps };
 }
 
 /* Both sides one after the other, every step looked at. Slot 0; nothing may be posted. */
@@ -364,21 +366,13 @@ static bool number(const char *option, const char *s, uint64_t min, uint64_t max
 static int start(struct check *c)
 {
 	struct sysinfo info;
-	FILE *min = fopen("/proc/sys/vm/mmap_min_addr", "r");
 	struct check_ours_options o = { .ram_bytes = 512 << 20 };
-	unsigned long long min_addr = 65536;
 	int ret;
 
-	if (min) {
-		if (fscanf(min, "%llu", &min_addr) != 1)
-			min_addr = 65536;
-		fclose(min);
-	}
 	sysinfo(&info);
 	o.areas_only = check_profile_areas_only(c->opt.profile);
 	o.host_pages = (info.totalram + info.totalswap) * info.mem_unit / CHECK_PAGE;
 	o.thp_align = !access("/sys/kernel/mm/transparent_hugepage", F_OK);
-	o.mmap_min_addr = min_addr;
 	o.lie = c->opt.lie;
 	ret = check_host_start(&c->host);
 	if (ret) {

@@ -238,6 +238,7 @@ struct check_ring {
 	uint32_t nr_home;
 	struct { uint64_t start, end, flags; } home[16];	/* flags: ASPACE_VM_* of rwx, shared */
 	uint64_t rlim_cur[16], rlim_max[16];	/* to start with, and the most it can be set to */
+	uint64_t mmap_min_addr;		/* the lowest address that the kernel picks */
 	char tmp_dir[256];		/* for its files */
 	struct check_slot slot[CHECK_SLOTS];
 };
@@ -259,7 +260,6 @@ struct check_ours_options {
 	bool areas_only;
 	uint64_t ram_bytes, host_pages;
 	unsigned thp_align;
-	uint64_t mmap_min_addr;
 	uint32_t lie;		/* operations of this kind are said to fail: does check see it? */
 };
 int check_ours_create(const struct check_ours_options *options, const struct check_ring *ring,
@@ -279,6 +279,7 @@ void check_ours_run(struct check_ours *ours, const struct check_sequence *seq,
 unsigned check_ours_areas(struct check_ours *ours, struct check_area *area, unsigned max);
 uint64_t check_ours_total_vm(struct check_ours *ours);	/* bytes */
 uint64_t check_ours_brk(struct check_ours *ours);
+uint64_t check_ours_min_addr(struct check_ours *ours);
 
 /* check_gen.c */
 struct check_rng { uint64_t s; };

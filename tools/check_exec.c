@@ -715,6 +715,8 @@ static HOME void describe_home(void)
 	struct rlimit r;
 	unsigned n = 0;
 
+	RING->mmap_min_addr = SYS(SYS_mmap, CHECK_PAGE, CHECK_PAGE, 0, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	SYS(SYS_munmap, RING->mmap_min_addr, CHECK_PAGE);
 	for (unsigned i = 0; i < 16; i++) {
 		SYS(SYS_getrlimit, i, &r);
 		RING->rlim_cur[i] = r.rlim_cur;

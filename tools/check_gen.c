@@ -23,6 +23,9 @@ static const struct check_profile profiles[] = {
 		[OP_MLOCK2] = 8, [OP_MUNLOCK] = 6, [OP_MLOCKALL] = 2, [OP_MUNLOCKALL] = 1,
 		[OP_MSYNC] = 2, [OP_REMAP_FILE_PAGES] = 2, [OP_MSEAL] = 1, [OP_RLIMIT] = 2,
 		[OP_SEAL_FILE] = 1, [OP_FORK] = 2, [OP_MDWE] = 1, [OP_PERSONALITY] = 1, } },
+	{ "basic", true, {
+		[OP_MMAP] = 60, [OP_MUNMAP] = 30, [OP_BRK] = 10, [OP_MPROTECT] = 40, [OP_RLIMIT] = 3,
+		[OP_FORK] = 2, } },
 	{ "full", false, {
 		[OP_MMAP] = 60, [OP_MUNMAP] = 20, [OP_BRK] = 8, [OP_MPROTECT] = 35, [OP_MREMAP] = 35,
 		[OP_PKEY_MPROTECT] = 5, [OP_PKEY_ALLOC] = 3, [OP_PKEY_FREE] = 2, [OP_PKRU] = 3,
@@ -81,6 +84,7 @@ struct gen {
 	unsigned nr_areas;
 	uint64_t last;			/* an address that was used before */
 	unsigned files;
+	uint64_t kind[CHECK_FILES];
 };
 
 static uint64_t below(struct gen *g, uint64_t n)
@@ -258,6 +262,12 @@ static void gen_mmap(struct gen *g, struct check_op *op)
 	a[2] = prot(g);
 	a[4] = a[3] & ASPACE_MAP_ANONYMOUS ? CHECK_NO_FILE : a_file(g);
 	a[5] = a[3] & ASPACE_MAP_ANONYMOUS && !chance(g, 3) ? 0 : offset(g, a[0]);
+	/* without a security module's say, what is below may be mapped by name: other than placement's */
+	if (a[0] >= CHECK_PAGE && a[0] < check_ours_min_addr(g->ours))
+		a[3] &= ~(uint64_t)(ASPACE_MAP_FIXED | ASPACE_MAP_FIXED_NOREPLACE);
+	/* only ext4 and xfs refuse what isn't direct access memory: a matter of the file system */
+	if (a[4] < CHECK_FILES && g->kind[a[4]] >= FILE_TMP_RW)
+		a[3] &= ~(uint64_t)ASPACE_MAP_SYNC;
 	/* the rest of the pages of a large mapping would be faulted in one by one */
 	if (a[1] > 1 << 20)
 		a[3] &= ~(uint64_t)(ASPACE_MAP_POPULATE | ASPACE_MAP_LOCKED);
@@ -275,7 +285,8 @@ static void gen_mremap(struct gen *g, struct check_op *op)
 		a[4] = chance(g, 90) || (a[3] & 2) ? address(g) : 0;
 		if (chance(g, 8))	/* over and beside itself */
 			a[4] = a[0] + PICK(g, CHECK_PAGE, -CHECK_PAGE, 0) + (chance(g, 50) ? a[1] : 0);
-	} while (!harmless(a[0], a[1]) || !harmless(a[0], a[2]) || ((a[3] & 2) && !harmless(a[4], a[2])));
+	} while (!harmless(a[0], a[1]) || !harmless(a[0], a[2]) || ((a[3] & 2) && !harmless(a[4], a[2])) ||
+		 ((a[3] & 2) && a[4] >= CHECK_PAGE && a[4] < check_ours_min_addr(g->ours)));
 }
 
 static void gen_madvise(struct gen *g, struct check_op *op)
@@ -437,6 +448,7 @@ static void gen_file(struct gen *g, struct check_op *op)
 	op->a[1] = PICK(g, FILE_MEMFD, FILE_MEMFD, FILE_MEMFD, FILE_SEALABLE, FILE_TMP_RW, FILE_TMP_RO,
 			FILE_TMP_WO);
 	op->a[2] = chance(g, 70) ? below(g, 12) * CHECK_PAGE : below(g, 49152);
+	g->kind[op->a[0]] = op->a[1];
 }
 
 void check_generate(struct check_rng *rng, const struct check_profile *profile, unsigned n,

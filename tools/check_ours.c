@@ -220,6 +220,17 @@ static int64_t op_pwrite(struct check_ours *o, uint64_t f, uint64_t offset, uint
 	return aspace_mapping_write(o->mapping[f], offset, &value, 8);
 }
 
+static int64_t op_seal(struct check_ours *o, uint64_t f, uint64_t seals)
+{
+	if (!file_of(o, f))
+		return -EBADF;
+	/* a memfd may be executed (its mode is 0777): then what may not change is everything */
+	if (seals & ASPACE_F_SEAL_EXEC)
+		seals |= ASPACE_F_SEAL_SHRINK | ASPACE_F_SEAL_GROW | ASPACE_F_SEAL_WRITE |
+			 ASPACE_F_SEAL_FUTURE_WRITE;
+	return aspace_mapping_add_seals(o->mapping[f], (unsigned)seals);
+}
+
 /* ---- loads and stores ---------------------------------------------------------------------------- */
 
 static int pkey_at(struct aspace_mm *mm, uint64_t addr)
@@ -399,6 +410,8 @@ static int64_t operate(struct check_ours *o, const struct check_op *op, struct c
 
 	switch (op->kind) {
 	case OP_MMAP:
+		if (a[5] % CHECK_PAGE)
+			return -EINVAL;
 		if (!(a[3] & ASPACE_MAP_ANONYMOUS) && !file_of(o, a[4]))
 			return -EBADF;
 		ret = aspace_mmap(mm, a[0], a[1], a[2], a[3],
@@ -440,8 +453,7 @@ static int64_t operate(struct check_ours *o, const struct check_op *op, struct c
 	case OP_PUNCH: return op_punch(o, a[0], a[1], a[2]);
 	case OP_PREAD: return op_pread(o, a[0], a[1]);
 	case OP_PWRITE: return op_pwrite(o, a[0], a[1], a[2]);
-	case OP_SEAL_FILE:
-		return file_of(o, a[0]) ? aspace_mapping_add_seals(o->mapping[a[0]], a[1]) : -EBADF;
+	case OP_SEAL_FILE: return op_seal(o, a[0], a[1]);
 	case OP_READ_TO: case OP_WRITE_FROM: return op_copy(o, op);
 	case OP_RLIMIT: return op_rlimit(o, a[0], a[1]);
 	case OP_PERSONALITY: aspace_mm_set_personality(mm, (unsigned)a[0]); return 0;
@@ -684,7 +696,7 @@ int check_ours_create(const struct check_ours_options *options, const struct che
 	struct aspace_machine_options m = {
 		.size = sizeof(m), .ram_bytes = options->areas_only ? 0 : options->ram_bytes,
 		.overcommit_pages = options->host_pages, .thp_align = options->thp_align,
-		.mmap_min_addr = options->mmap_min_addr ? options->mmap_min_addr : UINT64_MAX,
+		.mmap_min_addr = ring->mmap_min_addr ?: UINT64_MAX,
 	};
 	struct aspace_mapping_options ring_mapping = {
 		.size = sizeof(ring_mapping), .bytes = sizeof(struct check_ring), .ino = 999,
@@ -835,4 +847,9 @@ uint64_t check_ours_brk(struct check_ours *o)
 
 	aspace_mm_layout(now(o)->mm, &layout);
 	return layout.brk;
+}
+
+uint64_t check_ours_min_addr(struct check_ours *o)
+{
+	return o->ring->mmap_min_addr;
 }

@@ -66,10 +66,12 @@ static bool plainer_arg(struct check_sequence *seq, unsigned i, unsigned k, chec
 	}
 	if (arg != ARG_LEN)
 		return false;
-	while ((v = seq->op[i].a[k]) > CHECK_PAGE &&
-	       (try_arg(seq, i, k, v / 2 & ~(CHECK_PAGE - 1), test, priv, trial) ||
-		try_arg(seq, i, k, (v - 1) & ~(CHECK_PAGE - 1), test, priv, trial)))
-		any = true;
+	/* shorter by ever smaller steps: the number of trials is that of the length's bits */
+	for (uint64_t step = 1ull << 62; step >= CHECK_PAGE; step /= 2) {
+		v = seq->op[i].a[k];
+		if (v > step)
+			any |= try_arg(seq, i, k, v - step, test, priv, trial);
+	}
 	return any;
 }
 
