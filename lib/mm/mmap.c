@@ -9,7 +9,8 @@
  *	map_area	joins a neighbour, or has its own area allocated
  *	commit		what was in the way goes; the area appears
  *
- * One trace of a failure stays, as in Linux: the areas that were in the way may have been split.
+ * Two traces of a failure stay, as in Linux: the areas that were in the way may have been split, and
+ * they are gone if it was the file (or the charge for shared memory) that refused.
  */
 #include "mm/vma.h"
 
@@ -226,6 +227,9 @@ static struct vm_area_struct *new_area(struct map_request *map, int *error)
 	*error = give_file(vma, map->file);
 	if (!*error)
 		return vma;
+	/* Linux has given up what was there before it asks the file: there is a hole now. */
+	map->charged += map->flags & VM_ACCOUNT ? map_pages(map) - map->charged : 0;
+	unmap_old(map);
 	vm_area_free(vma);
 	return NULL;
 }
