@@ -98,7 +98,7 @@ static int areas_populate(struct mm_struct *mm, uint64_t start, uint64_t length,
 
 	mmap_read_lock(mm);
 	for (vma = find_vma(mm, start); vma && vma->vm_start < start + length; vma = vma_next(vma))
-		if (!(vma->vm_flags & (VM_IO | VM_PFNMAP)) && !vma_is_accessible(vma))
+		if (!(vma->vm_flags & (VM_IO | VM_PFNMAP | VM_LOCKONFAULT)) && !vma_is_accessible(vma))
 			error = -EFAULT;
 	mmap_read_unlock(mm);
 	return ignore_errors ? 0 : error;
