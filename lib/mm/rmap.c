@@ -594,12 +594,17 @@ void unmap_mapping_range(struct address_space *mapping, pgoff_t first, pgoff_t l
 		struct vm_area_struct *vma = shared_of(node);
 		pgoff_t from = first > node->start ? first : node->start;
 		pgoff_t to = last < node->last ? last : node->last;
+		uint64_t start = vma->vm_start + ((from - vma->vm_pgoff) << PAGE_SHIFT);
+		uint64_t end = vma->vm_start + ((to + 1 - vma->vm_pgoff) << PAGE_SHIFT);
 		struct mmu_gather tlb;
 
+		if (!vma->vm_mm->pgd) {		/* areas only: the embedder has the pages */
+			vma->vm_mm->machine->tr->zap(vma, start, end);
+			continue;
+		}
 		update_hiwater_rss(vma->vm_mm);
 		tlb_gather(&tlb, vma->vm_mm);
-		zap_page_range(&tlb, vma, vma->vm_start + ((from - vma->vm_pgoff) << PAGE_SHIFT),
-			       vma->vm_start + ((to + 1 - vma->vm_pgoff) << PAGE_SHIFT), details);
+		zap_page_range(&tlb, vma, start, end, details);
 		tlb_finish(&tlb);
 	}
 	up_read(&mapping->i_mmap_rwsem);
