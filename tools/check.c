@@ -11,10 +11,9 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "tools.h"
 
-int cmd_check(int argc, char **argv);
-
-enum { EXIT_SAME, EXIT_DIFFERENT, EXIT_USAGE };
+enum { EXIT_SAME, EXIT_DIFFERENT };	/* and EXIT_USAGE */
 
 struct options {
 	uint64_t ops, seed;
@@ -494,12 +493,3 @@ int cmd_check(int argc, char **argv)
 	stop(&c);
 	return ret;
 }
-
-#ifdef CHECK_MAIN	/* the verb alone */
-int main(int argc, char **argv)
-{
-	if (argc > 1 && !strcmp(argv[1], "check"))
-		return cmd_check(argc - 1, argv + 1);
-	return cmd_check(argc, argv);
-}
-#endif

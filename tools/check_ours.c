@@ -224,6 +224,8 @@ static int64_t op_seal(struct check_ours *o, uint64_t f, uint64_t seals)
 {
 	if (!file_of(o, f))
 		return -EBADF;
+	if (o->kind[f] == FILE_TMP_RO)
+		return -EPERM;
 	/* a memfd may be executed (its mode is 0777): then what may not change is everything */
 	if (seals & ASPACE_F_SEAL_EXEC)
 		seals |= ASPACE_F_SEAL_SHRINK | ASPACE_F_SEAL_GROW | ASPACE_F_SEAL_WRITE |

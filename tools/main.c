@@ -15,6 +15,7 @@ struct verb {
 
 static const struct verb verbs[] = {
 	{ "run", "run a program in an address space of ours", cmd_run },
+	{ "check", "random operations, by us and by this host's kernel, compared", cmd_check },
 	{ "trace", "a native program, its calls on memory predicted", cmd_trace },
 };
 #define NR_VERBS (sizeof(verbs) / sizeof(verbs[0]))
