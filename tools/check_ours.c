@@ -233,6 +233,14 @@ static int64_t op_seal(struct check_ours *o, uint64_t f, uint64_t seals)
 	return aspace_mapping_add_seals(o->mapping[f], (unsigned)seals);
 }
 
+static bool something_locked(struct check_ours *o)
+{
+	struct aspace_mm_stats s = { .size = sizeof(s) };
+
+	aspace_mm_stats(now(o)->mm, &s);
+	return s.locked_vm;
+}
+
 /* ---- loads and stores ---------------------------------------------------------------------------- */
 
 static int pkey_at(struct aspace_mm *mm, uint64_t addr)
@@ -402,6 +410,42 @@ static int64_t op_name(struct check_ours *o, const uint64_t *a)
 	static const char *const names[] = { NULL, "one", "two", "", "a b", "bad[" };
 
 	return aspace_set_anon_name(now(o)->mm, a[0], a[1], names[a[2] % 6]);
+}
+
+/*
+ * Where the kernel copies or brings pages in for a thread, that thread's PKRU counts. The library isn't
+ * told it there (docs/differences/check.md): such a step is left out on both sides.
+ */
+static bool key_in_the_way(struct check_ours *o, uint64_t addr, uint64_t len)
+{
+	struct aspace_area a = { .size = sizeof(a) };
+
+	for (uint64_t at = addr; at < addr + len; at = a.end) {
+		int key;
+
+		if (aspace_find_area(now(o)->mm, at, &a) || a.start >= addr + len)
+			return false;
+		key = (int)((a.flags & ASPACE_VM_PKEY_MASK) >> ASPACE_VM_PKEY_SHIFT);
+		if (key && (a.flags & (ASPACE_VM_READ | ASPACE_VM_WRITE)))
+			return true;
+	}
+	return false;
+}
+
+static bool untellable(struct check_ours *o, const struct check_op *op)
+{
+	switch (op->kind) {
+	case OP_MLOCK: case OP_MLOCK2: case OP_READ_TO: case OP_WRITE_FROM:
+		return key_in_the_way(o, op->a[0], op->a[1] + CHECK_PAGE);
+	case OP_MADVISE:
+		return (op->a[2] == ASPACE_MADV_POPULATE_READ || op->a[2] == ASPACE_MADV_POPULATE_WRITE) &&
+		       key_in_the_way(o, op->a[0], op->a[1]);
+	case OP_MLOCKALL:
+		return key_in_the_way(o, 0, CHECK_HOME);
+	case OP_MREMAP: case OP_MPROTECT: case OP_PKEY_MPROTECT:	/* of what is locked */
+		return key_in_the_way(o, op->a[0], op->a[1]) && something_locked(o);
+	}
+	return false;
 }
 
 static int64_t operate(struct check_ours *o, const struct check_op *op, struct check_result *r)
@@ -786,7 +830,9 @@ void check_ours_step(struct check_ours *o, const struct check_op *op, unsigned i
 {
 	struct check_result *r = &o->trace->result[i];
 
-	r->ret = operate(o, op, r);
+	r->skipped = untellable(o, op);
+	if (!r->skipped)
+		r->ret = operate(o, op, r);
 	if (r->signal)
 		r->ret = 0;
 	if (op->kind == o->lie && op->kind && r->ret >= 0)

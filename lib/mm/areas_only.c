@@ -83,6 +83,10 @@ static int areas_advise(struct vm_area_struct *vma, uint64_t start, uint64_t end
 	case MADV_GUARD_INSTALL:
 		areas_zap(vma, start, end);
 		return anon_vma_prepare(vma);
+	case MADV_POPULATE_READ:
+		return 0;
+	case MADV_POPULATE_WRITE:
+		return vma->vm_flags & VM_SHARED ? 0 : anon_vma_prepare(vma);
 	case MADV_COLLAPSE:
 		return -EINVAL;		/* no pages to make huge */
 	default:
@@ -90,16 +94,27 @@ static int areas_advise(struct vm_area_struct *vma, uint64_t start, uint64_t end
 	}
 }
 
-/* No pages to bring in; but it is known where the host could not. */
+/* The host brings pages in where it can; private ones that may be written get an anon_vma by that. */
+static int populate_area(struct vm_area_struct *vma)
+{
+	if (vma->vm_flags & (VM_IO | VM_PFNMAP | VM_LOCKONFAULT))
+		return 0;
+	if (!vma_is_accessible(vma) || vma_is_execute_only(vma))
+		return -EFAULT;
+	return (vma->vm_flags & (VM_WRITE | VM_SHARED)) == VM_WRITE ? anon_vma_prepare(vma) : 0;
+}
+
 static int areas_populate(struct mm_struct *mm, uint64_t start, uint64_t length, bool ignore_errors)
 {
 	struct vm_area_struct *vma;
 	int error = 0;
 
 	mmap_read_lock(mm);
-	for (vma = find_vma(mm, start); vma && vma->vm_start < start + length; vma = vma_next(vma))
-		if (!(vma->vm_flags & (VM_IO | VM_PFNMAP | VM_LOCKONFAULT)) && !vma_is_accessible(vma))
-			error = -EFAULT;
+	for (vma = find_vma(mm, start); vma && vma->vm_start < start + length; vma = vma_next(vma)) {
+		error = populate_area(vma);
+		if (error && !ignore_errors)
+			break;
+	}
 	mmap_read_unlock(mm);
 	return ignore_errors ? 0 : error;
 }

@@ -31,6 +31,14 @@ static inline bool vma_is_anonymous(const struct vm_area_struct *vma)
 {
 	return !vma->vm_file && !(vma->vm_flags & VM_PFNMAP);
 }
+/* Its key, that the kernel gave it, is closed for reading to whoever asked for it. */
+static inline bool vma_is_execute_only(const struct vm_area_struct *vma)
+{
+	uint64_t key = (vma->vm_flags & VM_PKEY_MASK) >> VM_PKEY_SHIFT;
+
+	return (vma->vm_flags & (VM_READ | VM_WRITE | VM_EXEC)) == VM_EXEC && key &&
+	       (int)key == vma->vm_mm->execute_only_pkey;
+}
 /* The page index that rmap knows the address by: file offset, or for anonymous areas a number that moves with the pages. */
 static inline pgoff_t linear_page_index(const struct vm_area_struct *vma, uint64_t addr)
 {

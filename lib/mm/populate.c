@@ -49,7 +49,7 @@ static int populate_area(struct vm_area_struct *vma, uint64_t start, uint64_t en
 
 	if (vma->vm_flags & VM_LOCKONFAULT)
 		return 0;
-	if (!vm_access_of(vma->vm_flags))
+	if (!vm_access_of(vma->vm_flags) || vma_is_execute_only(vma))
 		return -EFAULT;
 	if ((vma->vm_flags & (VM_WRITE | VM_SHARED)) == VM_WRITE)
 		access = ASPACE_WRITE;
