@@ -289,7 +289,7 @@ static void gen_mremap(struct gen *g, struct check_op *op)
 		if (chance(g, 8))	/* over and beside itself */
 			a[4] = a[0] + PICK(g, CHECK_PAGE, -CHECK_PAGE, 0) + (chance(g, 50) ? a[1] : 0);
 	} while (!harmless(a[0], a[1]) || !harmless(a[0], a[2]) || ((a[3] & 2) && !harmless(a[4], a[2])) ||
-		 ((a[3] & 2) && a[4] >= CHECK_PAGE && a[4] < check_ours_min_addr(g->ours)));
+		 (a[4] >= CHECK_PAGE && a[4] < check_ours_min_addr(g->ours)));
 }
 
 static void gen_madvise(struct gen *g, struct check_op *op)
