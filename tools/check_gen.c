@@ -268,6 +268,9 @@ static void gen_mmap(struct gen *g, struct check_op *op)
 	/* only ext4 and xfs refuse what isn't direct access memory: a matter of the file system */
 	if (a[4] < CHECK_FILES && g->kind[a[4]] >= FILE_TMP_RW)
 		a[3] &= ~(uint64_t)ASPACE_MAP_SYNC;
+	/* nor may ext4's files be larger than 16 TiB */
+	if (a[4] < CHECK_FILES && g->kind[a[4]] >= FILE_TMP_RW && a[1] + a[5] >= 1ull << 43)
+		a[1] = CHECK_PAGE;
 	/* the rest of the pages of a large mapping would be faulted in one by one */
 	if (a[1] > 1 << 20)
 		a[3] &= ~(uint64_t)(ASPACE_MAP_POPULATE | ASPACE_MAP_LOCKED);

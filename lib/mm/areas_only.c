@@ -109,6 +109,8 @@ static int areas_populate(struct mm_struct *mm, uint64_t start, uint64_t length,
 	struct vm_area_struct *vma;
 	int error = 0;
 
+	if (!length)
+		return 0;
 	mmap_read_lock(mm);
 	for (vma = find_vma(mm, start); vma && vma->vm_start < start + length; vma = vma_next(vma)) {
 		error = populate_area(vma);
