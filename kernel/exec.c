@@ -205,8 +205,10 @@ static bool is_blank(char c)
 static int parse_script(char *line, char **interp, char **argument)
 {
 	char *end = memchr(line, '\n', BINPRM_BUF_SIZE), *p;
+	int if_empty = -ENOEXEC;
 
 	if (!end) {
+		if_empty = -EACCES;	/* the file ends: Linux opens "", the current directory */
 		end = line + BINPRM_BUF_SIZE - 1;
 		for (p = line + 2; p < end && is_blank(*p); p++)
 			;
@@ -222,7 +224,7 @@ static int parse_script(char *line, char **interp, char **argument)
 	for (p = line + 2; is_blank(*p); p++)
 		;
 	if (!*p)
-		return -ENOEXEC;
+		return if_empty;
 	*interp = p;
 	while (*p && !is_blank(*p))
 		p++;
