@@ -81,7 +81,7 @@
 #define MXCSR_INIT     0x1f80u
 #define MXCSR_MASK     0xffffu
 
-#define CODE_CACHE_SIZE (128u << 20)
+#define CODE_CACHE_SIZE (64u << 20)
 /* A full flush costs about as much as this many flushes of one page, its refill included. */
 #define FLUSH_ALL_PAGES 64
 /* Unicorn's TLB grows, by doubling, only when it is flushed. */
