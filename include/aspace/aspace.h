@@ -314,6 +314,7 @@ struct aspace_fault {		/* how a fault ended */
  * handle_mm_fault: makes `access` (one of READ, WRITE, EXEC) at addr possible. 0; -EFAULT: the
  * signal in *fault (may be NULL); -ENOMEM: no frame is left.
  * pkru: the thread's protection key register, 0 allows everything.
+ * Areas only: the decision alone, and the stack grows; pages are the embedder's.
  */
 ASPACE_API int aspace_fault(struct aspace_mm *mm, uint64_t addr, unsigned access, uint32_t pkru,
 			    struct aspace_fault *fault);

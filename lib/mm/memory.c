@@ -729,6 +729,8 @@ int fault_in(struct mm_struct *mm, uint64_t addr, unsigned access, uint32_t pkru
 
 	if (!vma)
 		return -EFAULT;
+	if (!mm->machine->mem_map)	/* areas only: the pages are the embedder's */
+		return 0;
 	err = handle_mm_fault(vma, addr, access, &outcome);
 	fault->kind = outcome.kind;
 	fault->major = outcome.major;
@@ -750,8 +752,6 @@ int aspace_fault(struct mm_struct *mm, uint64_t addr, unsigned access, uint32_t 
 	struct aspace_fault fault = { .size = sizeof(fault) };
 	int err;
 
-	if (!mm->machine->mem_map)
-		return -ENOSYS;		/* areas only */
 	down_read(&mm->mmap_lock);
 	err = fault_in(mm, addr, access, pkru, &fault);
 	up_read(&mm->mmap_lock);
