@@ -52,6 +52,10 @@ static void moved(void)
 	printf("no room %d %s\n", r == MAP_FAILED, strerrorname_np(errno));
 	r = q + 8 * 4096;
 	p = mremap(r, 8 * 4096, 8 * 4096, MREMAP_MAYMOVE | MREMAP_DONTUNMAP);
+	if (p == MAP_FAILED) {
+		printf("not left behind: %s\n", strerrorname_np(errno));
+		return;
+	}
 	printf("left behind %d, here %c\n", r[4097], p[4097]);
 	p = mremap(p, 0, 4096, MREMAP_MAYMOVE);
 	printf("old size 0 of a private area: %d %s\n", p == MAP_FAILED, p == MAP_FAILED ? strerrorname_np(errno) : "-");
