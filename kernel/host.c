@@ -73,9 +73,25 @@ static int catch_signals(void)
 	return sigaction(TICK_SIGNAL, &action, NULL) ? -errno : 0;
 }
 
-int host_init(struct kernel *k)
+static int start_ticking(struct kernel *k)
 {
 	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = TICK_SIGNAL };
+
+	if (timer_create(CLOCK_MONOTONIC, &event, &tick_timer))
+		return -errno;
+	tick_made = true;
+	host_tick_at(k, monotonic_ns() + k->options.preempt_us * 1000ull);
+	return 0;
+}
+
+void host_after_fork(struct kernel *k)
+{
+	tick_made = false;
+	start_ticking(k);
+}
+
+int host_init(struct kernel *k)
+{
 	sigset_t mask;
 	int error;
 
@@ -92,11 +108,7 @@ int host_init(struct kernel *k)
 	sigprocmask(SIG_SETMASK, &mask, &k->host_mask);
 	sigemptyset(&idle_mask);
 	sigaddset(&idle_mask, TICK_SIGNAL);
-	if (timer_create(CLOCK_MONOTONIC, &event, &tick_timer))
-		return -errno;
-	tick_made = true;
-	host_tick_at(k, monotonic_ns() + k->options.preempt_us * 1000ull);
-	return 0;
+	return start_ticking(k);
 }
 
 void host_exit(void)

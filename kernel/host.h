@@ -11,6 +11,8 @@ struct kernel;
 
 int host_init(struct kernel *k);
 void host_exit(void);
+/* In a copy of the process: timers are not copied. */
+void host_after_fork(struct kernel *k);
 /* The next tick at this time instead of at the end of the slice; the slices go on from there. */
 void host_tick_at(struct kernel *k, uint64_t when_ns);
 /* A tick came since the last call: the slice is over, or a timer is due. */

@@ -166,6 +166,24 @@ int kernel_create(const struct kernel_options *options, struct kernel **kernel)
 	return 0;
 }
 
+/*
+ * The first program has ended and others go on. Who started us sees its end now, as natively: we
+ * leave, and a copy of ourselves runs the others. True in the one that leaves; where there can be no
+ * copy nobody leaves, and the end is seen when the last one ends.
+ */
+static bool leave_orphans(struct kernel *k)
+{
+	pid_t pid;
+
+	inodes_sync(k);
+	fflush(NULL);
+	pid = fork();
+	k->is_copy = pid == 0;
+	if (k->is_copy)
+		host_after_fork(k);
+	return pid > 0;
+}
+
 int kernel_run(struct kernel *k)
 {
 	struct task_struct *task;
@@ -175,12 +193,20 @@ int kernel_run(struct kernel *k)
 
 		if (error)
 			return error;
+		if (!k->init && k->nr_tasks && !k->orphans) {
+			k->orphans = true;
+			k->abandoned = leave_orphans(k);
+			if (k->abandoned)
+				break;
+		}
 	}
 	return k->init_status;
 }
 
 void kernel_destroy(struct kernel *k)
 {
+	if (k->abandoned)	/* RAM and files are the copy's now */
+		return;
 	host_exit();
 	if (k->machine) {
 		inodes_sync(k);

@@ -260,6 +260,9 @@ struct kernel {
 	struct task_struct *current;
 	struct task_struct *init;	/* the first process: its end is the command's; NULL: reaped */
 	unsigned nr_tasks;		/* that are not zombies */
+	bool orphans;			/* it ended before the others */
+	bool abandoned;			/* which a copy of this process runs: nothing here is ours */
+	bool is_copy;			/* ... and that copy is us */
 	int init_status;		/* wait status of the first process, when it ended */
 	int first_pid, next_pid, host_ppid;
 	uint64_t boot_ns;

@@ -288,6 +288,7 @@ int cmd_run(int argc, char **argv)
 	struct run run = { .kernel = { .ram_bytes = DEFAULT_RAM } };
 	struct kernel *k;
 	char path[PATH_MAX];
+	bool copy;
 	int status = parse(&run, argc, argv), failure = 0;
 
 	if (status >= 0)
@@ -299,13 +300,16 @@ int cmd_run(int argc, char **argv)
 	if (status)
 		return failed("the machine", -status);
 	status = run_program(&run, k, path, &failure);
-	if (run.stats && status >= 0)
+	copy = k->is_copy;
+	if (run.stats && status >= 0 && !copy)
 		print_stats(k, k->options.log, run.json);
 	kernel_destroy(k);
 	if (run.kernel.log)
 		fclose(run.kernel.log);
 	if (status < 0)
 		return failure;
+	if (copy)	/* nobody waits for us */
+		return 0;
 	if (WIFSIGNALED(status))
 		end_by_signal(WTERMSIG(status));
 	return WEXITSTATUS(status);
