@@ -14,8 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../kernel/host.h"
-#include "../kernel/task.h"
+#include "kernel/host.h"
+#include "kernel/task.h"
 #include "tools.h"
 
 #define DEFAULT_RAM (2ull << 30)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "hw/ram.h"
+#include "base/ram.h"
 
 #include <errno.h>
 #include <sys/mman.h>

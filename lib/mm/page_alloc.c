@@ -18,7 +18,7 @@
  */
 #include <string.h>
 
-#include "hw/ram.h"
+#include "base/ram.h"
 #include "mm/internal.h"
 
 #define DMA_END		(16ull << 20 >> PAGE_SHIFT)

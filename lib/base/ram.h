@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The machine's physical memory on this host: one memfd, mapped once, shared. */
-#ifndef HW_RAM_H
-#define HW_RAM_H
+/*
+ * The machine's physical memory on this host: one memfd, mapped once, shared. lib/hw provides it
+ * (ram.c); lib/mm takes frames from it and knows no more of the machine than this.
+ */
+#ifndef BASE_RAM_H
+#define BASE_RAM_H
 
 #include <stddef.h>
 #include <stdint.h>
