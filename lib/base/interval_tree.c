@@ -6,16 +6,17 @@ static struct interval_tree_node *node_of(struct rb_node *rb)
 	return rb ? rb_entry(rb, struct interval_tree_node, rb) : NULL;
 }
 
-static void augment_last(struct rb_node *rb)
+static bool augment_last(struct rb_node *rb)
 {
 	struct interval_tree_node *node = node_of(rb), *left = node_of(rb->left), *right = node_of(rb->right);
-	uint64_t last = node->last;
+	uint64_t last = node->last, old = node->subtree_last;
 
 	if (left && left->subtree_last > last)
 		last = left->subtree_last;
 	if (right && right->subtree_last > last)
 		last = right->subtree_last;
 	node->subtree_last = last;
+	return last != old;
 }
 
 void interval_tree_insert(struct interval_tree_node *node, struct rb_root *root)

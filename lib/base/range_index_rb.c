@@ -14,11 +14,13 @@ static unsigned long subtree_gap(struct rb_node *rb)
 	return rb ? range_of(rb)->subtree_gap : 0;
 }
 
-static void augment_gap(struct rb_node *rb)
+static bool augment_gap(struct rb_node *rb)
 {
 	struct range_node *node = range_of(rb);
+	unsigned long old = node->subtree_gap;
 
 	node->subtree_gap = max(range_gap(node), max(subtree_gap(rb->left), subtree_gap(rb->right)));
+	return node->subtree_gap != old;
 }
 
 struct range_node *range_rb_find(struct range_index *index, unsigned long addr)
@@ -62,9 +64,12 @@ void range_rb_insert(struct range_index *index, struct range_node *node)
 		}
 	}
 	range_list_link(index, node, prev, next);
-	rb_insert(&index->rb_root, &node->rb, parent, link, augment_gap);
-	if (next)
+	rb_link(&node->rb, parent, link);
+	augment_gap(&node->rb);
+	rb_propagate(parent, augment_gap);
+	if (next)			/* its gap is smaller now */
 		rb_propagate(&next->rb, augment_gap);
+	rb_balance(&index->rb_root, &node->rb, augment_gap);
 }
 
 void range_rb_erase_run(struct range_index *index, struct range_node *first, struct range_node *last)
@@ -72,7 +77,7 @@ void range_rb_erase_run(struct range_index *index, struct range_node *first, str
 	struct range_node *node, *next = last->next;
 
 	atomic_store_explicit(&index->mmap_cache, NULL, memory_order_relaxed);
-	for (node = first; node != next; node = node->next)
+	for (node = first; node != next; node = node->next)	/* the list, and so every gap, stays meanwhile */
 		rb_erase(&index->rb_root, &node->rb, augment_gap);
 	range_list_unlink(index, first, last);
 	if (next)

@@ -48,19 +48,31 @@ static void rotate(struct rb_root *root, struct rb_node *node, bool left, rb_aug
 
 void rb_propagate(struct rb_node *node, rb_augment augment)
 {
-	for (; node; node = node->parent)
-		augment(node);
+	while (node && augment(node))
+		node = node->parent;
 }
 
-void rb_insert(struct rb_root *root, struct rb_node *node, struct rb_node *parent, struct rb_node **link,
-	       rb_augment augment)
+void rb_link(struct rb_node *node, struct rb_node *parent, struct rb_node **link)
 {
 	node->parent = parent;
 	node->left = node->right = NULL;
 	node->red = true;
 	*link = node;
-	if (augment)
-		rb_propagate(node, augment);
+}
+
+void rb_insert(struct rb_root *root, struct rb_node *node, struct rb_node *parent, struct rb_node **link,
+	       rb_augment augment)
+{
+	rb_link(node, parent, link);
+	if (augment) {
+		augment(node);
+		rb_propagate(parent, augment);
+	}
+	rb_balance(root, node, augment);
+}
+
+void rb_balance(struct rb_root *root, struct rb_node *node, rb_augment augment)
+{
 	while (is_red(node->parent)) {
 		struct rb_node *grand = node->parent->parent, *uncle;
 		bool left = node->parent == grand->left;	/* the side that the parent is on */
@@ -124,12 +136,11 @@ static void rebalance_after_erase(struct rb_root *root, struct rb_node *node, st
 
 void rb_erase(struct rb_root *root, struct rb_node *node, rb_augment augment)
 {
-	struct rb_node *child, *parent, *lowest;	/* lowest: from where values changed */
+	struct rb_node *child, *parent, *next = NULL;
 	bool black;
 
 	if (node->left && node->right) {
-		struct rb_node *next = node->right;	/* takes node's place */
-
+		next = node->right;	/* takes node's place */
 		while (next->left)
 			next = next->left;
 		child = next->right;
@@ -157,9 +168,12 @@ void rb_erase(struct rb_root *root, struct rb_node *node, rb_augment augment)
 		if (child)
 			child->parent = parent;
 	}
-	lowest = parent;
 	if (augment)
-		rb_propagate(lowest, augment);
+		rb_propagate(parent, augment);
+	if (augment && next) {		/* its own value was that of another place: no reason to stop at it */
+		augment(next);
+		rb_propagate(next->parent, augment);
+	}
 	if (black)
 		rebalance_after_erase(root, child, parent, augment);
 }

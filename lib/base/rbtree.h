@@ -3,6 +3,9 @@
  * Red-black trees, embedded, optionally augmented. The user searches and links a node as a leaf, then
  * calls rb_insert; an augmented tree keeps in each node something computed from the node and its two
  * children (the largest gap, the last end), which `augment` recomputes.
+ *
+ * A rotation recomputes the two nodes it turns and relies on the one on top coming out as before: when
+ * the tree is balanced, every node's value must be right for what the nodes hold.
  */
 #ifndef BASE_RBTREE_H
 #define BASE_RBTREE_H
@@ -23,13 +26,17 @@ struct rb_root {
 #define RB_EMPTY_ROOT(root) (!(root)->node)
 #define rb_entry(ptr, type, member) container_of(ptr, type, member)
 
-typedef void (*rb_augment)(struct rb_node *node);
+/* Recomputes node's value; did it change? */
+typedef bool (*rb_augment)(struct rb_node *node);
 
 /* node becomes *link, a NULL child of parent (NULL: the root), and the tree is balanced. */
 void rb_insert(struct rb_root *root, struct rb_node *node, struct rb_node *parent, struct rb_node **link,
 	       rb_augment augment);
 void rb_erase(struct rb_root *root, struct rb_node *node, rb_augment augment);
-/* What node holds changed: its augmented value and those above are recomputed. */
+/* Its two halves, for users whose insertion changes what another node holds, too. */
+void rb_link(struct rb_node *node, struct rb_node *parent, struct rb_node **link);
+void rb_balance(struct rb_root *root, struct rb_node *node, rb_augment augment);
+/* What node holds changed: its value and those above are recomputed, as far as they change. */
 void rb_propagate(struct rb_node *node, rb_augment augment);
 struct rb_node *rb_first(const struct rb_root *root);
 struct rb_node *rb_last(const struct rb_root *root);

@@ -104,13 +104,14 @@ static int grow(struct xarray *xa, uint64_t index)
 	return 0;
 }
 
-int xa_store(struct xarray *xa, uint64_t index, void *entry)
+/* The lowest-level node for index, made if need be; NULL: no memory, and nothing changed. */
+static struct xa_node *leaf_make(struct xarray *xa, uint64_t index)
 {
 	struct xa_node *node;
 
 	if (grow(xa, index)) {
 		prune(xa, xa->root);
-		return -ENOMEM;
+		return NULL;
 	}
 	node = xa->root;
 	while (node->shift) {
@@ -121,15 +122,34 @@ int xa_store(struct xarray *xa, uint64_t index, void *entry)
 			child = node_new(xa, node->shift - SLOT_BITS);
 			if (!child) {
 				prune(xa, node);
-				return -ENOMEM;
+				return NULL;
 			}
 			attach(node, offset, child);
 		}
 		node = child;
 	}
-	if (!node->slots[index % SLOTS])
-		node->count++;
-	node->slots[index % SLOTS] = entry;
+	return node;
+}
+
+int xa_reserve(struct xarray *xa, uint64_t index)
+{
+	return leaf_make(xa, index) ? 0 : -ENOMEM;
+}
+
+void xa_unreserve(struct xarray *xa, uint64_t index)
+{
+	prune(xa, leaf_of(xa, index));
+}
+
+int xa_store(struct xarray *xa, uint64_t index, void *entry)
+{
+	struct xa_node *leaf = leaf_make(xa, index);
+
+	if (!leaf)
+		return -ENOMEM;
+	if (!leaf->slots[index % SLOTS])
+		leaf->count++;
+	leaf->slots[index % SLOTS] = entry;
 	return 0;
 }
 

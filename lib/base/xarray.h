@@ -35,6 +35,12 @@ static inline bool xa_empty(const struct xarray *xa)
 	return !xa->root;
 }
 void *xa_load(const struct xarray *xa, uint64_t index);
+/*
+ * After this, xa_store to index can't fail, as long as nothing else is changed before. 0 or -ENOMEM.
+ * Whoever then stores nothing calls xa_unreserve, also where an entry was all along.
+ */
+int xa_reserve(struct xarray *xa, uint64_t index);
+void xa_unreserve(struct xarray *xa, uint64_t index);
 /* What was there is replaced and keeps its marks. 0 or -ENOMEM. */
 int xa_store(struct xarray *xa, uint64_t index, void *entry);
 void *xa_erase(struct xarray *xa, uint64_t index);	/* what was there */
