@@ -252,7 +252,7 @@ static inline bool part_fits(unsigned long *from, unsigned long *to, unsigned lo
 }
 
 /*
- * Both searches go down to the gap at the edge that they start from. On the way, each node is asked for
+ * Both searches go down to the gap at the edge that they start from, as long as that may do. On the way, each node is asked for
  * the nearest slot beyond the path with a gap that is large enough: the deepest such is the nearest of
  * all. If the gap at the edge, of which a part may be outside, doesn't do, that one does; and if a part of
  * it is outside at the far edge, so is all that follows.
@@ -278,13 +278,16 @@ bool range_tree_gap_highest(struct range_index *index, unsigned long lo, unsigne
 			if (fit >= 0)
 				next = (struct place){ p.node, fit, p.before };
 			place_down(&p);
-			if (p.node->is_leaf)
+			if (p.node->gap[p.slot] < size)	/* nor is there anything further down */
 				break;
+			if (!p.node->is_leaf)
+				continue;
+			from = p.before;
+			to = from + p.node->gap[p.slot];
+			if (part_fits(&from, &to, lo, hi, size))
+				goto found;
+			break;
 		}
-		from = p.before;
-		to = from + p.node->gap[p.slot];
-		if (part_fits(&from, &to, lo, hi, size))
-			goto found;
 	}
 	if (next.slot < 0)
 		return false;
@@ -317,13 +320,16 @@ bool range_tree_gap_lowest(struct range_index *index, unsigned long lo, unsigned
 		if (fit >= 0)
 			next = (struct place){ p.node, fit, 0 };	/* fit > 0: before isn't used */
 		place_down(&p);
-		if (p.node->is_leaf)
+		if (p.node->gap[p.slot] < size)		/* nor is there anything further down */
 			break;
+		if (!p.node->is_leaf)
+			continue;
+		from = p.before;
+		to = from + p.node->gap[p.slot];
+		if (part_fits(&from, &to, lo, hi, size))
+			goto found;
+		break;
 	}
-	from = p.before;
-	to = from + p.node->gap[p.slot];
-	if (part_fits(&from, &to, lo, hi, size))
-		goto found;
 	if (next.slot < 0)
 		goto behind_last;
 	for (place_down(&next); !next.node->is_leaf; place_down(&next)) {

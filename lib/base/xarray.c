@@ -104,7 +104,7 @@ static int grow(struct xarray *xa, uint64_t index)
 	return 0;
 }
 
-/* The lowest-level node for index, made if need be; NULL: no memory, and nothing changed. */
+/* The lowest-level node for index, made if need be; NULL: no memory, and every entry is as it was. */
 static struct xa_node *leaf_make(struct xarray *xa, uint64_t index)
 {
 	struct xa_node *node;
