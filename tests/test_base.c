@@ -3,11 +3,14 @@
  * lib/base against models that are too simple to be wrong. The seed of every random run is printed;
  * ASPACE_SEED=N repeats it.
  */
+#include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <cmocka.h>
 
 #include "base/interval_tree.h"
@@ -86,6 +89,140 @@ static void test_slab(void **state)
 	assert_int_equal(atomic_load(&domain.bytes), 0);
 }
 
+/* ---- with threads ---------------------------------------------------------------------------------- */
+
+#define THREADS 3
+#define BATCH	64
+
+/* Objects go from thread to thread through `box`, so that they are freed elsewhere than they came from. */
+struct shared {
+	struct alloc_domain domain;
+	struct kmem_cache *cache;
+	spinlock_t spin;
+	struct mutex mutex;
+	struct rw_semaphore sem;
+	void *box[64];
+	unsigned long by_spin, by_mutex, by_sem;	/* guarded by what their names say */
+	unsigned long pair[2];				/* by sem: always equal */
+	pthread_barrier_t start;
+	atomic_bool stop;
+	atomic_ulong rounds, writes;
+	atomic_ulong foreign;				/* objects freed by another thread than took them */
+};
+
+static void pass_on(struct shared *s, uint64_t *x)
+{
+	uint64_t *object = kmem_cache_alloc(s->cache), *other;
+	unsigned int i;
+
+	*x = *x * 6364136223846793005ull + 1442695040888963407ull;
+	i = *x >> 58;
+	BUG_ON(!object);
+	for (int k = 0; k < 7; k++)
+		object[k] = *x;
+	object[7] = (uint64_t)pthread_self();
+	spin_lock(&s->spin);
+	other = s->box[i];
+	s->box[i] = object;
+	s->by_spin++;
+	spin_unlock(&s->spin);
+	for (int k = 1; other && k < 7; k++)
+		BUG_ON(other[k] != other[0]);
+	if (other && other[7] != (uint64_t)pthread_self())
+		atomic_fetch_add_explicit(&s->foreign, 1, memory_order_relaxed);
+	kmem_cache_free(s->cache, other);
+}
+
+static void *worker(void *arg)
+{
+	struct shared *s = arg;
+	uint64_t x = (uintptr_t)&x;
+	unsigned long i, writes = 0;
+
+	pthread_barrier_wait(&s->start);
+	for (i = 0; !atomic_load_explicit(&s->stop, memory_order_relaxed); i++) {
+		for (int k = 0; k < BATCH; k++)		/* long enough to be met by another */
+			pass_on(s, &x);
+		mutex_lock(&s->mutex);
+		s->by_mutex++;
+		mutex_unlock(&s->mutex);
+		if (i % 8) {
+			down_read(&s->sem);
+			BUG_ON(s->pair[0] != s->pair[1]);
+			up_read(&s->sem);
+		} else {
+			down_write(&s->sem);
+			BUG_ON(!rwsem_is_write_locked(&s->sem));
+			s->pair[0]++;
+			s->by_sem++;
+			s->pair[1]++;
+			up_write(&s->sem);
+			writes++;
+		}
+	}
+	atomic_fetch_add(&s->rounds, i);
+	atomic_fetch_add(&s->writes, writes);
+	return NULL;
+}
+
+static void test_threads(void **state)
+{
+	static struct shared s;
+	struct timespec tick = { .tv_nsec = 50000000 };
+	pthread_t thread[THREADS];
+	unsigned long rounds;
+
+	alloc_domain_init(&s.domain, NULL, NULL, NULL);
+	s.cache = kmem_cache_create(&s.domain, "shared", 64, 0);
+	spin_lock_init(&s.spin);
+	mutex_init(&s.mutex);
+	init_rwsem(&s.sem);
+	assert_int_equal(pthread_barrier_init(&s.start, NULL, THREADS), 0);
+	for (int i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, worker, &s), 0);
+	for (int ticks = 0; ticks < 4 || (ticks < 100 && atomic_load(&s.foreign) < 100); ticks++)
+		nanosleep(&tick, NULL);
+	atomic_store(&s.stop, true);
+	for (int i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_join(thread[i], NULL), 0);
+	rounds = atomic_load(&s.rounds);
+	print_message("%lu of %lu objects freed by another thread\n", atomic_load(&s.foreign), rounds * BATCH);
+	assert_int_equal(s.by_spin, rounds * BATCH);
+	assert_int_equal(s.by_mutex, rounds);
+	assert_int_equal(s.by_sem, atomic_load(&s.writes));
+	assert_int_equal(atomic_load(&s.domain.allocations), 1 + rounds * BATCH);
+	assert_true(atomic_load(&s.foreign) >= 100);
+	assert_false(rwsem_is_write_locked(&s.sem));
+	for (int i = 0; i < 64; i++)
+		kmem_cache_free(s.cache, s.box[i]);
+	destroy_rwsem(&s.sem);
+	mutex_destroy(&s.mutex);
+	pthread_barrier_destroy(&s.start);
+	assert_int_equal(kmem_cache_destroy(s.cache), 0);
+	assert_int_equal(atomic_load(&s.domain.bytes), 0);
+}
+
+static void test_locks_refuse(void **state)
+{
+	struct rw_semaphore sem;
+	spinlock_t spin = SPINLOCK_INIT;
+
+	assert_true(spin_trylock(&spin));
+	assert_false(spin_trylock(&spin));
+	spin_unlock(&spin);
+	assert_true(spin_trylock(&spin));
+	init_rwsem(&sem);
+	assert_true(down_read_trylock(&sem));
+	assert_true(down_read_trylock(&sem));
+	assert_false(down_write_trylock(&sem));
+	up_read(&sem);
+	up_read(&sem);
+	assert_true(down_write_trylock(&sem));
+	assert_false(down_read_trylock(&sem));
+	up_write(&sem);
+	destroy_rwsem(&sem);
+}
+
 /* ---- xarray --------------------------------------------------------------------------------------- */
 
 #define XA_SPACE 4000u
@@ -159,6 +296,95 @@ static void test_xarray(void **state)
 		assert_int_equal(xa_get_mark(&xa, spread(i), XA_MARK_0), mark[i]);
 	}
 	assert_true(failed > 10);
+	xa_destroy(&xa);
+	assert_int_equal(kmem_cache_destroy(cache), 0);
+}
+
+static unsigned long in_use(const struct xarray *xa)
+{
+	return xa->cache->in_use;
+}
+
+/* What is reserved is stored without memory; what isn't used goes; a failed try leaves no node behind. */
+static void test_xa_reserve(void **state)
+{
+	static const uint64_t index[] = { 0, 63, 64, 5000, 1ull << 40, UINT64_MAX };
+	struct alloc_domain domain;
+	struct kmem_cache *cache;
+	struct xarray xa;
+	unsigned int failed = 0;
+	unsigned long before;
+
+	alloc_domain_init(&domain, NULL, NULL, NULL);
+	cache = kmem_cache_create(&domain, "xa_node", sizeof(struct xa_node), 0);
+	xa_init(&xa, cache);
+	for (unsigned int i = 0; i < ARRAY_SIZE(index); i++) {
+		before = in_use(&xa);
+		for (int n = 1;; n++) {
+			int error;
+
+			atomic_store(&domain.fail_at, n);
+			error = xa_reserve(&xa, index[i]);
+			atomic_store(&domain.fail_at, 0);
+			if (!error)
+				break;
+			failed++;
+			for (unsigned int k = 0; k < i; k++)
+				assert_ptr_equal(xa_load(&xa, index[k]), &failed);
+		}
+		assert_null(xa_load(&xa, index[i]));
+		xa_unreserve(&xa, index[i]);
+		if (!before)
+			assert_int_equal(in_use(&xa), 0);
+		assert_int_equal(xa_reserve(&xa, index[i]), 0);
+		atomic_store(&domain.fail_at, 1);
+		assert_int_equal(xa_store(&xa, index[i], &failed), 0);
+		assert_int_equal(atomic_load(&domain.fail_at), 1);
+		atomic_store(&domain.fail_at, 0);
+		xa_unreserve(&xa, index[i]);	/* nothing, for an entry that is there */
+		assert_ptr_equal(xa_load(&xa, index[i]), &failed);
+	}
+	assert_true(failed > 10);
+	for (int n = 1; n < 4; n++) {		/* fails half-way, and nobody comes back to it */
+		atomic_store(&domain.fail_at, n);
+		assert_int_equal(xa_reserve(&xa, 1ull << 30), -ENOMEM);
+		atomic_store(&domain.fail_at, 0);
+	}
+	for (unsigned int i = 0; i < ARRAY_SIZE(index); i++)
+		assert_ptr_equal(xa_erase(&xa, index[i]), &failed);
+	assert_true(xa_empty(&xa));
+	assert_int_equal(in_use(&xa), 0);
+	assert_int_equal(kmem_cache_destroy(cache), 0);
+}
+
+/* The two marks know nothing of each other; an entry that is replaced keeps them. */
+static void test_xa_marks(void **state)
+{
+	struct alloc_domain domain;
+	struct kmem_cache *cache;
+	struct xarray xa;
+	uint64_t at = 0;
+	int a, b;
+
+	alloc_domain_init(&domain, NULL, NULL, NULL);
+	cache = kmem_cache_create(&domain, "xa_node", sizeof(struct xa_node), 0);
+	xa_init(&xa, cache);
+	xa_set_mark(&xa, 7, XA_MARK_0);		/* there is no entry */
+	assert_false(xa_get_mark(&xa, 7, XA_MARK_0));
+	assert_int_equal(xa_store(&xa, 7, &a), 0);
+	assert_int_equal(xa_store(&xa, 70000, &b), 0);
+	xa_set_mark(&xa, 7, XA_MARK_0);
+	xa_set_mark(&xa, 70000, XA_MARK_1);
+	assert_int_equal(xa_store(&xa, 70000, &a), 0);
+	assert_ptr_equal(xa_find(&xa, &at, UINT64_MAX, XA_MARK_1), &a);
+	assert_int_equal(at, 70000);
+	at = 8;
+	assert_null(xa_find(&xa, &at, UINT64_MAX, XA_MARK_0));
+	xa_clear_mark(&xa, 7, XA_MARK_1);
+	assert_true(xa_get_mark(&xa, 7, XA_MARK_0));
+	xa_erase(&xa, 70000);
+	assert_int_equal(xa_store(&xa, 70000, &b), 0);
+	assert_false(xa_get_mark(&xa, 70000, XA_MARK_1));	/* the mark went with its entry */
 	xa_destroy(&xa);
 	assert_int_equal(kmem_cache_destroy(cache), 0);
 }
@@ -366,7 +592,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_slab),
+		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_locks_refuse),
 		cmocka_unit_test(test_xarray),
+		cmocka_unit_test(test_xa_reserve),
+		cmocka_unit_test(test_xa_marks),
 		cmocka_unit_test(test_interval_tree),
 		cmocka_unit_test(test_range_tree),
 		cmocka_unit_test(test_range_rbtree),
