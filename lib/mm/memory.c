@@ -703,11 +703,30 @@ static struct vm_area_struct *fault_area(struct mm_struct *mm, uint64_t addr, un
 		fault->pkey = (int)((vma->vm_flags & VM_PKEY_MASK) >> VM_PKEY_SHIFT);
 		return NULL;
 	}
-	if (!area_allows(vma, access)) {
+	if (!area_allows(vma, access) && !(access == ASPACE_EXEC && vm_access_of(vma->vm_flags))) {
 		no_such_memory(mm, addr, ASPACE_SEGV_ACCERR, fault);
 		return NULL;
 	}
 	return vma;
+}
+
+/*
+ * An instruction is fetched where nothing may be executed. Linux takes the first fault for a read
+ * that finds no page, and brings it in; the second, that finds one, is an error. Both at once here.
+ */
+static int fetch_from_data(struct vm_area_struct *vma, uint64_t addr, struct fault_outcome *outcome)
+{
+	const struct pt_format *f = pt_format(vma->vm_mm);
+	struct pt_pos pos = pt_find(vma->vm_mm, addr);
+	int err = 0;
+
+	if (!pt_leaf(f, pos.level, pt_read(f, pos.slot)))
+		err = handle_mm_fault(vma, addr, ASPACE_READ, outcome);
+	if (err)
+		return err;
+	outcome->signal = ASPACE_SIGSEGV;
+	outcome->code = ASPACE_SEGV_ACCERR;
+	return -EFAULT;
 }
 
 static void count_fault(struct mm_struct *mm, bool major)
@@ -729,9 +748,16 @@ int fault_in(struct mm_struct *mm, uint64_t addr, unsigned access, uint32_t pkru
 
 	if (!vma)
 		return -EFAULT;
-	if (!mm->machine->mem_map)	/* areas only: the pages are the embedder's */
-		return 0;
-	err = handle_mm_fault(vma, addr, access, &outcome);
+	if (!mm->machine->mem_map) {	/* areas only: the pages are the embedder's */
+		if (area_allows(vma, access))
+			return 0;
+		no_such_memory(mm, addr, ASPACE_SEGV_ACCERR, fault);
+		return -EFAULT;
+	}
+	if (access == ASPACE_EXEC && !area_allows(vma, access))
+		err = fetch_from_data(vma, addr, &outcome);
+	else
+		err = handle_mm_fault(vma, addr, access, &outcome);
 	fault->kind = outcome.kind;
 	fault->major = outcome.major;
 	if (!err) {
