@@ -426,7 +426,7 @@ static bool key_in_the_way(struct check_ours *o, uint64_t addr, uint64_t len)
 		if (aspace_find_area(now(o)->mm, at, &a) || a.start >= addr + len)
 			return false;
 		key = (int)((a.flags & ASPACE_VM_PKEY_MASK) >> ASPACE_VM_PKEY_SHIFT);
-		if (key && (a.flags & (ASPACE_VM_READ | ASPACE_VM_WRITE)))
+		if (key)
 			return true;
 	}
 	return false;

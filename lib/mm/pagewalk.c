@@ -104,6 +104,7 @@ void smaps_gather(struct vm_area_struct *vma, struct mem_size_stats *mss)
 #define PM_EXCLUSIVE	BIT(56)
 #define PM_GUARD_REGION BIT(58)
 #define PM_FILE		BIT(61)
+#define PM_SWAP		BIT(62)
 #define PM_PRESENT	BIT(63)
 
 static uint64_t pagemap_of(struct mm_struct *mm, struct pt_pos pos, uint64_t addr)
@@ -114,7 +115,7 @@ static uint64_t pagemap_of(struct mm_struct *mm, struct pt_pos pos, uint64_t add
 	uint64_t pfn;
 
 	if (pt_marker(f, entry) == PT_MARKER_GUARD)
-		return PM_GUARD_REGION;
+		return PM_GUARD_REGION | PM_SWAP;	/* Linux keeps markers as swap entries */
 	if (!pt_leaf(f, pos.level, entry))
 		return 0;
 	pfn = pt_pfn(f, entry) + ((addr & (pt_span(f, pos.level) - 1)) >> PAGE_SHIFT);
