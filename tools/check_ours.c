@@ -265,6 +265,11 @@ static void *access_byte(struct check_ours *o, uint64_t addr, unsigned access, s
 	struct task *t = now(o);
 	struct aspace_translation tr = { .size = sizeof(tr) };
 
+	if (addr >> 47 && addr >> 47 != 0x1ffff) {	/* not an address at all: a general protection fault */
+		r->signal = ASPACE_SIGSEGV;
+		r->code = 128;				/* SI_KERNEL */
+		return NULL;
+	}
 	for (int tries = 0; tries < 4; tries++) {
 		struct aspace_fault fault = { .size = sizeof(fault) };
 		bool denied = pkru_denies(t->pkru, pkey_at(t->mm, addr), access);
@@ -303,12 +308,23 @@ static void op_store(struct check_ours *o, const struct check_op *op, struct che
 		memcpy(byte, &op->a[2], n);
 }
 
-/* Only a `ret` may be called: anything else would run wild in the child. */
-static void op_call(struct check_ours *o, const struct check_op *op, struct check_result *r)
+/*
+ * Only a `ret` may be called, and what can't be called at all: anything else would run wild in the
+ * child. Looked at without touching.
+ */
+static bool wild_call(struct check_ours *o, uint64_t addr)
 {
-	uint8_t *byte = access_byte(o, op->a[0], ASPACE_EXEC, r);
+	struct aspace_translation tr = { .size = sizeof(tr) };
+	struct aspace_area a = { .size = sizeof(a) };
+	uint64_t entry = 0;
 
-	r->skipped = byte && *byte != 0xc3;
+	if (aspace_find_area(now(o)->mm, addr, &a) || (a.start <= addr && !(a.flags & ASPACE_VM_EXEC)))
+		return false;
+	if (a.start > addr)		/* nothing, or a stack that grows */
+		return a.flags & ASPACE_VM_GROWSDOWN;
+	aspace_pagemap_read(now(o)->mm, addr & ~(CHECK_PAGE - 1), &entry, 1);
+	return !(entry >> 63) || aspace_translate(now(o)->mm, addr, ASPACE_EXEC, &tr) ||
+	       *(uint8_t *)tr.host != 0xc3;
 }
 
 static int64_t op_mincore(struct check_ours *o, uint64_t addr, uint64_t len)
@@ -435,6 +451,7 @@ static bool key_in_the_way(struct check_ours *o, uint64_t addr, uint64_t len)
 static bool untellable(struct check_ours *o, const struct check_op *op)
 {
 	switch (op->kind) {
+	case OP_CALL: return wild_call(o, op->a[0]);
 	case OP_MLOCK: case OP_MLOCK2: case OP_READ_TO: case OP_WRITE_FROM:
 		return key_in_the_way(o, op->a[0], op->a[1] + CHECK_PAGE);
 	case OP_MADVISE:
@@ -492,7 +509,7 @@ static int64_t operate(struct check_ours *o, const struct check_op *op, struct c
 	case OP_NAME: return op_name(o, a);
 	case OP_LOAD: return op_load(o, op, r);
 	case OP_STORE: op_store(o, op, r); return 0;
-	case OP_CALL: op_call(o, op, r); return 0;
+	case OP_CALL: access_byte(o, a[0], ASPACE_EXEC, r); return 0;
 	case OP_PKRU: now(o)->pkru = (uint32_t)a[0]; return 0;
 	case OP_FILE: return op_file(o, a[0], a[1], a[2]);
 	case OP_TRUNCATE: return op_truncate(o, a[0], a[1]);
