@@ -197,7 +197,7 @@ struct check_look {
 
 /* The letters of VmFlags, both sides' bit numbers are places in this string. */
 #define CHECK_VMFLAGS \
-	"rd wr ex sh mr mw me ms gd pf lo io sr rr dc de lf ac nr ht sf wf dd mm hg nh mg dp sl "
+	"rd wr ex sh mr mw me ms gd pf lo io sr rr dc de lf ac nr ht sf wf dd mm hg nh mg dp sl gu "
 #define CHECK_NR_VMFLAGS ((sizeof(CHECK_VMFLAGS) - 1) / 3)
 
 /* Contents of file number f at byte offset o (8-byte words); never 0. */

@@ -147,6 +147,7 @@ enum aspace_signal {
 #define ASPACE_VM_MAYSHARE	0x00000080ull	/* ms */
 #define ASPACE_VM_GROWSDOWN	0x00000100ull	/* gd */
 #define ASPACE_VM_PFNMAP	0x00000400ull	/* pf */
+#define ASPACE_VM_MAYBE_GUARD	0x00000800ull	/* gu */
 #define ASPACE_VM_LOCKED	0x00002000ull	/* lo */
 #define ASPACE_VM_IO		0x00004000ull	/* io */
 #define ASPACE_VM_SEQ_READ	0x00008000ull	/* sr */

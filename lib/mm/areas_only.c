@@ -71,7 +71,7 @@ static int areas_copy(struct vm_area_struct *dst, struct vm_area_struct *src)
 	return 0;
 }
 
-/* Guards stand in page tables, and a private area with tables of its own has an anon_vma. */
+/* Guards stand in page tables, and an anonymous area with tables of its own has an anon_vma. */
 static int areas_advise(struct vm_area_struct *vma, uint64_t start, uint64_t end, int advice)
 {
 	switch (advice) {
@@ -82,7 +82,8 @@ static int areas_advise(struct vm_area_struct *vma, uint64_t start, uint64_t end
 		return 0;
 	case MADV_GUARD_INSTALL:
 		areas_zap(vma, start, end);
-		return anon_vma_prepare(vma);
+		vma_set_maybe_guard(vma);
+		return vma_is_anonymous(vma) ? anon_vma_prepare(vma) : 0;
 	case MADV_POPULATE_READ:
 		return 0;
 	case MADV_POPULATE_WRITE:

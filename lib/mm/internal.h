@@ -10,6 +10,9 @@
 
 /* ======== areas wing ========================================================================= */
 
+/* Don't keep areas apart, and stay with what they merge into. */
+#define VM_STICKY (VM_SOFTDIRTY | VM_MAYBE_GUARD)
+
 static inline struct vm_area_struct *vma_of(struct range_node *node)
 {
 	return (struct vm_area_struct *)node;	/* node is the first member */
@@ -25,6 +28,11 @@ static inline struct vm_area_struct *vma_prev(const struct vm_area_struct *vma)
 static inline uint64_t vma_pages(const struct vm_area_struct *vma)
 {
 	return (vma->vm_end - vma->vm_start) >> PAGE_SHIFT;
+}
+/* mmap_lock for reading is enough: who decides by this flag holds it for writing. */
+static inline void vma_set_maybe_guard(struct vm_area_struct *vma)
+{
+	__atomic_fetch_or(&vma->vm_flags, VM_MAYBE_GUARD, __ATOMIC_RELAXED);
 }
 /* Neither a file nor a driver behind it: private anonymous memory. */
 static inline bool vma_is_anonymous(const struct vm_area_struct *vma)

@@ -160,7 +160,7 @@ static struct vm_area_struct *update_area(struct vm_area_struct *vma, uint64_t s
 	anon_vma_name_get(name);
 	vma = vma_modify(vma, start, end, flags, name, error);
 	if (vma) {
-		vma->vm_flags = flags;
+		vma->vm_flags = flags | (vma->vm_flags & VM_STICKY);
 		if (!same_name(vma->anon_name, name)) {
 			anon_vma_name_put(m, vma->anon_name);
 			vma->anon_name = anon_vma_name_get(name);

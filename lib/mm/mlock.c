@@ -24,7 +24,7 @@ static struct vm_area_struct *mlock_fixup(struct vm_area_struct *vma, uint64_t s
 	vma = vma_modify_flags(vma, start, end, flags, error);
 	if (!vma)
 		return NULL;
-	vma->vm_flags = flags;
+	vma->vm_flags = flags | (vma->vm_flags & VM_STICKY);
 	if (!(flags & VM_LOCKED))
 		mm->locked_vm -= pages;
 	else if (!(old & VM_LOCKED))

@@ -133,7 +133,7 @@ static struct vm_area_struct *mprotect_fixup(struct vm_area_struct *vma, uint64_
 		vm_unacct_memory(mm->machine, charged > 0 ? (uint64_t)charged : 0);
 		return NULL;
 	}
-	vma->vm_flags = flags;
+	vma->vm_flags = flags | (vma->vm_flags & VM_STICKY);
 	mm->machine->tr->protect(vma, start, end);
 	vm_unacct_memory(mm->machine, charged < 0 ? (uint64_t)-charged : 0);
 	vm_stat_account(mm, old, -pages);

@@ -26,7 +26,7 @@ static int seal_areas(struct mm_struct *mm, uint64_t start, uint64_t end)
 			vma = vma_modify_flags(vma, start, min(end, (uint64_t)vma->vm_end), flags, &error);
 			if (!vma)
 				return error;
-			vma->vm_flags = flags;
+			vma->vm_flags = flags | (vma->vm_flags & VM_STICKY);
 		}
 		start = vma->vm_end;
 	}

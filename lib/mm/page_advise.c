@@ -177,7 +177,8 @@ static int guard_install(struct vm_area_struct *vma, uint64_t start, uint64_t en
 
 	if (!guard_possible(vma) || (vma->vm_flags & VM_LOCKED))
 		return -EINVAL;
-	if (anon_vma_prepare(vma))
+	vma_set_maybe_guard(vma);
+	if (vma_is_anonymous(vma) && anon_vma_prepare(vma))
 		return -ENOMEM;
 	update_hiwater_rss(vma->vm_mm);
 	tlb_gather(&tlb, vma->vm_mm);

@@ -26,7 +26,7 @@ static bool needs_copy(const struct vm_area_struct *src)
 {
 	if (src->vm_flags & VM_WIPEONFORK)
 		return false;
-	return src->anon_vma || (src->vm_flags & (VM_PFNMAP | VM_MIXEDMAP));
+	return src->anon_vma || (src->vm_flags & (VM_PFNMAP | VM_MIXEDMAP | VM_MAYBE_GUARD));
 }
 
 /* The child's entry for one of the parent's. Both ptls are held. */

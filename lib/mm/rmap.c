@@ -90,7 +90,7 @@ static void vma_set_anon(struct vm_area_struct *vma, struct anon_vma *anon_vma)
 /* ---- the first private page -------------------------------------------------------------- */
 
 /* Flags that mprotect and faults change: areas that differ in these alone may merge again. */
-#define VM_MAY_DIFFER (VM_READ | VM_WRITE | VM_EXEC | VM_SOFTDIRTY)
+#define VM_MAY_DIFFER (VM_READ | VM_WRITE | VM_EXEC | VM_STICKY)
 
 /* Could the two become one area, were it not for their protection? a lies before b. */
 static bool anon_vma_compatible(const struct vm_area_struct *a, const struct vm_area_struct *b)

@@ -257,7 +257,7 @@ static void show_flags(struct seq *m, uint64_t flags)
 		{ VM_SYNC, "sf " }, { VM_WIPEONFORK, "wf " }, { VM_DONTDUMP, "dd " },
 		{ VM_SOFTDIRTY, "sd " }, { VM_MIXEDMAP, "mm " }, { VM_HUGEPAGE, "hg " },
 		{ VM_NOHUGEPAGE, "nh " }, { VM_MERGEABLE, "mg " }, { VM_DROPPABLE, "dp " },
-		{ VM_SEALED, "sl " },
+		{ VM_SEALED, "sl " }, { VM_MAYBE_GUARD, "gu " },
 	};
 
 	seq_puts(m, "VmFlags: ");

@@ -233,7 +233,7 @@ static bool is_mergeable_anon_vma(const struct vma_merge *m, const struct vm_are
 
 static bool is_mergeable_vma(const struct vma_merge *m, const struct vm_area_struct *neighbour)
 {
-	return !((neighbour->vm_flags ^ m->flags) & ~VM_SOFTDIRTY) && neighbour->vm_file == m->file &&
+	return !((neighbour->vm_flags ^ m->flags) & ~VM_STICKY) && neighbour->vm_file == m->file &&
 	       !neighbour->special_name && anon_vma_name_eq(neighbour->anon_name, m->anon_name) &&
 	       is_mergeable_anon_vma(m, neighbour);
 }
@@ -354,6 +354,7 @@ struct vm_area_struct *vma_merge_commit(struct vma_merge *m)
 	uint64_t start = m->left ? m->prev->vm_start : m->start;
 	uint64_t end = m->right ? m->next->vm_end : m->end;
 
+	m->target->vm_flags |= (m->flags | (next_gone ? next_gone->vm_flags : 0)) & VM_STICKY;
 	vma_rmap_change_begin(&change);
 	if (gone)
 		range_index_erase(areas, &gone->node);
