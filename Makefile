@@ -119,6 +119,39 @@ SECONDS ?= 60
 fuzz:
 	$(Q)scripts/fuzz $(SECONDS)
 
+# ---- installing -------------------------------------------------------------------------------
+DESTDIR    ?=
+BINDIR     ?= $(PREFIX)/bin
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR     ?= $(PREFIX)/share/man
+HEADERS    := $(wildcard include/aspace/*.h)
+
+$(O)/aspace.pc: aspace.pc.in Makefile
+	@mkdir -p $(@D)
+	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' $< > $@
+
+install: all
+	$(Q)rm -f $(O)/aspace.pc && $(MAKE) --no-print-directory $(O)/aspace.pc
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/aspace \
+		$(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man3
+	install -m 644 $(HEADERS) $(DESTDIR)$(INCLUDEDIR)/aspace
+	install -m 644 $(O)/libaspace.a $(DESTDIR)$(LIBDIR)
+	install -m 755 $(O)/libaspace.so $(DESTDIR)$(LIBDIR)/libaspace.so.$(VERSION)
+	ln -sf libaspace.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libaspace.so.0
+	ln -sf libaspace.so.0 $(DESTDIR)$(LIBDIR)/libaspace.so
+	install -m 644 $(O)/aspace.pc $(DESTDIR)$(LIBDIR)/pkgconfig
+	install -m 755 $(O)/aspace $(DESTDIR)$(BINDIR)
+	install -m 644 man/aspace.1 $(DESTDIR)$(MANDIR)/man1
+	install -m 644 man/libaspace.3 $(DESTDIR)$(MANDIR)/man3
+
+uninstall:
+	rm -f $(HEADERS:include/%=$(DESTDIR)$(INCLUDEDIR)/%) $(DESTDIR)$(LIBDIR)/libaspace.a \
+		$(DESTDIR)$(LIBDIR)/libaspace.so* $(DESTDIR)$(LIBDIR)/pkgconfig/aspace.pc $(DESTDIR)$(BINDIR)/aspace \
+		$(DESTDIR)$(MANDIR)/man1/aspace.1 $(DESTDIR)$(MANDIR)/man3/libaspace.3
+
+floors: all
+	$(Q)scripts/floors $(O)
+
 tests: $(TESTS) $(REPLAYS)
 benches: $(BENCHES)
 
@@ -131,7 +164,7 @@ quick: $(TESTS)
 clean:
 	rm -rf build build-asan build-ubsan build-tsan
 
-.PHONY: all objs run bench fuzz test tests benches deps quick clean
+.PHONY: all objs run bench fuzz install uninstall floors test tests benches deps quick clean
 .SECONDARY:
 -include $(LIB_OBJS:.o=.d) $(CMD_OBJS:.o=.d) $(TESTLIB_OBJS:.o=.d)
 -include $(TEST_SRCS:%.c=$(O)/%.d) $(BENCH_SRCS:%.c=$(O)/%.d)
