@@ -181,10 +181,12 @@ static int64_t op_punch(struct check_ours *o, uint64_t f, uint64_t offset, uint6
 {
 	struct aspace_mapping *m = f < CHECK_FILES ? o->mapping[f] : NULL;
 
-	if (!m || o->kind[f] == FILE_TMP_RO)
+	if (!m)
 		return -EBADF;
 	if ((int64_t)offset < 0 || (int64_t)n <= 0)
 		return -EINVAL;
+	if (o->kind[f] == FILE_TMP_RO)
+		return -EBADF;
 	if ((int64_t)(offset + n) < 0)
 		return -EFBIG;
 	return aspace_mapping_punch_hole(m, offset, n);

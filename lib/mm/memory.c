@@ -201,8 +201,9 @@ static int do_anonymous_page(struct vm_fault *vmf)
 /* ---- files ------------------------------------------------------------------------------- */
 
 /*
- * The pages that a read fault maps beside its own: those of the aligned window of
- * fault_around_bytes that lie in the area and in the table, and are in the cache by chance.
+ * The pages that a read fault maps beside its own: those of a window of fault_around_bytes that lie
+ * in the area and in the table, and are in the cache by chance. The window begins where it is
+ * aligned, or where the area does; so it may end out of step, as Linux's.
  */
 static void fault_around_window(struct vm_fault *vmf, uint64_t *start, uint64_t *end)
 {
@@ -212,9 +213,11 @@ static void fault_around_window(struct vm_fault *vmf, uint64_t *start, uint64_t 
 	if (window > table)
 		window = table;
 	*start = vmf->addr & ~(window - 1);
-	*end = *start + window;
 	if (*start < vmf->vma->vm_start)
 		*start = vmf->vma->vm_start;
+	*end = *start + window;
+	if (*end > (vmf->addr | (table - 1)) + 1)
+		*end = (vmf->addr | (table - 1)) + 1;
 	if (*end > vmf->vma->vm_end)
 		*end = vmf->vma->vm_end;
 }
