@@ -54,7 +54,7 @@ struct state {
 	int signal, code, child;
 	uint64_t addr;
 	struct check_slot *slot;
-	struct { uint64_t dev, ino; } file[CHECK_FILES];
+	struct { uint64_t dev, ino, kind; } file[CHECK_FILES];
 	uint64_t words[512];
 	char path[320];
 	unsigned char vec[65536];
@@ -400,7 +400,8 @@ static HOME void picture_pages(struct check_trace *t, struct check_picture *p,
 		uint64_t bits = ST->entries[i] & CHECK_PM_BITS;
 		struct check_page *page;
 
-		if (!bits)
+		/* which pages of a file are mapped beside those touched is its file system's business */
+		if (!bits || (bits >> 61 & 1 && a->file >= 0 && ST->file[a->file].kind >= FILE_TMP_RW))
 			continue;
 		page = pool_take(t, sizeof(*page));
 		if (!page) {
@@ -507,6 +508,7 @@ static HOME int64_t op_file(uint64_t f, uint64_t kind, uint64_t bytes)
 		die(45);
 	ST->file[f].dev = st.st_dev;
 	ST->file[f].ino = st.st_ino;
+	ST->file[f].kind = kind;
 	SYS(SYS_dup2, fd, FD_FILE + f);
 	SYS(SYS_close, fd);
 	return 0;

@@ -349,21 +349,38 @@ static int64_t op_mincore(struct check_ours *o, uint64_t addr, uint64_t len)
 	return ret ? ret : (int64_t)(h & 0x7fffffffffffffffull);
 }
 
+/* As a pipe does: page by page, and a page that could be copied in part only doesn't count. */
+static uint64_t copy_pages(struct check_ours *o, const struct check_op *op, uint8_t *bytes, uint64_t n)
+{
+	uint64_t done = 0, left;
+
+	while (done < n) {
+		uint64_t part = n - done < CHECK_PAGE ? n - done : CHECK_PAGE;
+
+		if (op->kind == OP_READ_TO)
+			left = aspace_copy_to_user(now(o)->mm, op->a[0] + done, bytes + done, part);
+		else
+			left = aspace_copy_from_user(now(o)->mm, bytes + done, op->a[0] + done, part);
+		if (left)
+			break;
+		done += part;
+	}
+	return done;
+}
+
 static int64_t op_copy(struct check_ours *o, const struct check_op *op)
 {
 	uint64_t n = op->a[1] < CHECK_PAGE * 4 ? op->a[1] : CHECK_PAGE * 4;
-	uint8_t bytes[CHECK_PAGE * 4] = { 0 };
+	uint8_t bytes[CHECK_PAGE * 4];
 	uint64_t done, h = 0;
 
-	if (op->kind == OP_READ_TO) {
-		for (uint64_t i = 0; i < n; i++)
-			bytes[i] = (uint8_t)(i + n);
-		done = n - aspace_copy_to_user(now(o)->mm, op->a[0], bytes, n);
-		return done || !n ? (int64_t)done : -EFAULT;
-	}
-	done = n - aspace_copy_from_user(now(o)->mm, bytes, op->a[0], n);
+	for (uint64_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i + n);
+	done = copy_pages(o, op, bytes, n);
 	if (!done)
 		return n ? -EFAULT : 0;
+	if (op->kind == OP_READ_TO)
+		return (int64_t)done;
 	for (uint64_t i = 0; i < done; i++)
 		h = h * 31 + bytes[i];
 	return (int64_t)done | (int64_t)(h & 0xffffffff) << 20;
@@ -450,6 +467,33 @@ static bool key_in_the_way(struct check_ours *o, uint64_t addr, uint64_t len)
 	return false;
 }
 
+static int file_number(const struct check_ours *o, const struct aspace_area *a)
+{
+	if (!a->file)
+		return -1;
+	for (int i = 0; i < CHECK_FILES; i++)
+		if (o->mapping[i] && aspace_file_mapping(a->file) == o->mapping[i])
+			return i;
+	return -2;
+}
+
+/* Which of its pages are in the cache is the host's file system's business. */
+static bool maps_tmp_file(struct check_ours *o, uint64_t addr, uint64_t len)
+{
+	struct aspace_area a = { .size = sizeof(a) };
+
+	for (uint64_t at = addr; at < addr + len; at = a.end) {
+		int f;
+
+		if (aspace_find_area(now(o)->mm, at, &a) || a.start >= addr + len)
+			return false;
+		f = file_number(o, &a);
+		if (f >= 0 && o->kind[f] >= FILE_TMP_RW)
+			return true;
+	}
+	return false;
+}
+
 static bool untellable(struct check_ours *o, const struct check_op *op)
 {
 	switch (op->kind) {
@@ -459,6 +503,8 @@ static bool untellable(struct check_ours *o, const struct check_op *op)
 	case OP_MADVISE:
 		return (op->a[2] == ASPACE_MADV_POPULATE_READ || op->a[2] == ASPACE_MADV_POPULATE_WRITE) &&
 		       key_in_the_way(o, op->a[0], op->a[1]);
+	case OP_MINCORE:
+		return maps_tmp_file(o, op->a[0], op->a[1]);
 	case OP_MLOCKALL:
 		return key_in_the_way(o, 0, CHECK_HOME);
 	case OP_MREMAP: case OP_MPROTECT: case OP_PKEY_MPROTECT:	/* of what is locked */
@@ -561,16 +607,6 @@ static uint64_t letters_of(uint64_t flags)
 	return letters;
 }
 
-static int file_number(const struct check_ours *o, const struct aspace_area *a)
-{
-	if (!a->file)
-		return -1;
-	for (int i = 0; i < CHECK_FILES; i++)
-		if (o->mapping[i] && aspace_file_mapping(a->file) == o->mapping[i])
-			return i;
-	return -2;
-}
-
 static void fill_area(const struct check_ours *o, const struct aspace_area *a, struct check_area *out,
 		      bool full)
 {
@@ -611,7 +647,7 @@ static void add_pages(struct check_ours *o, struct check_picture *p, const struc
 		struct aspace_translation tr = { .size = sizeof(tr) };
 		struct check_page *page;
 
-		if (!bits)
+		if (!bits || (bits >> 61 & 1 && a->file >= 0 && o->kind[a->file] >= FILE_TMP_RW))
 			continue;
 		page = pool_take(o->trace, sizeof(*page));
 		if (!page) {
