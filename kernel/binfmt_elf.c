@@ -242,11 +242,11 @@ static int64_t map_file_part(struct elf_mapping *m, const Elf64_Phdr *phdr, uint
 	uint64_t offset = phdr->p_offset - IN_PAGE(phdr->p_vaddr);
 	int64_t at;
 
+	addr = PAGE_DOWN(addr);
+	if (!phdr->p_filesz)
+		return (int64_t)addr;
 	if (IN_PAGE(offset))
 		return -EINVAL;
-	addr = PAGE_DOWN(addr);
-	if (!size)
-		return (int64_t)addr;
 	if (!reserve)
 		return aspace_mmap(m->mm, addr, size, prot_of(phdr), flags, m->image->file, offset);
 	reserve = PAGE_UP(reserve);
@@ -318,7 +318,7 @@ static void note_extent(struct elf_mapping *m, const Elf64_Phdr *phdr)
 static int place_first(struct elf_mapping *m, const Elf64_Phdr *phdr, uint64_t base)
 {
 	uint64_t alignment = max_alignment(m->image), reserve = total_size(m->image);
-	bool movable = m->image->ehdr.e_type == ET_DYN;
+	bool movable = m->image->ehdr.e_type == ET_DYN, fixed;
 	int64_t at;
 
 	if (!movable) {
@@ -327,17 +327,19 @@ static int place_first(struct elf_mapping *m, const Elf64_Phdr *phdr, uint64_t b
 	}
 	if (!reserve)
 		return -EINVAL;
-	if (!base && alignment > PAGE) {	/* look for a place with room to align in */
-		at = aspace_mmap(m->mm, 0, reserve + alignment, ASPACE_PROT_NONE,
+	fixed = base != 0;
+	if (!base && alignment > PAGE) {	/* where there is room; then down to a multiple */
+		at = aspace_mmap(m->mm, 0, reserve, ASPACE_PROT_NONE,
 				 ASPACE_MAP_PRIVATE | ASPACE_MAP_ANONYMOUS, NULL, 0);
 		if (at < 0)
 			return (int)at;
-		aspace_munmap(m->mm, (uint64_t)at, reserve + alignment);
-		base = ((uint64_t)at + alignment - 1) & ~(alignment - 1);
+		aspace_munmap(m->mm, (uint64_t)at, reserve);
+		base = (uint64_t)at;
+		fixed = true;
 	}
 	base &= ~(alignment - 1);
-	m->bias = base ? PAGE_DOWN(base - phdr->p_vaddr) : 0 - PAGE_DOWN(phdr->p_vaddr);
-	at = map_segment(m, phdr, base ? ASPACE_MAP_FIXED_NOREPLACE : 0, reserve);
+	m->bias = PAGE_DOWN(base - phdr->p_vaddr);
+	at = map_segment(m, phdr, fixed ? ASPACE_MAP_FIXED_NOREPLACE : 0, reserve);
 	if (at < 0)
 		return (int)at;
 	m->bias = (uint64_t)at - PAGE_DOWN(phdr->p_vaddr);

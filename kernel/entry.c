@@ -216,7 +216,9 @@ int run_task(struct kernel *k, struct task_struct *task)
 
 	k->current = task;
 	task->slice_start_ns = monotonic_ns();
-	k->nr_switches++;
+	if (task->pid != k->last_pid)
+		k->nr_switches++;
+	k->last_pid = task->pid;
 	while (task->state == TASK_RUNNING && !turn_over) {
 		if (task->in_syscall && !task->interrupted) {
 			continue_syscall(task);
@@ -238,7 +240,8 @@ int run_task(struct kernel *k, struct task_struct *task)
 	}
 	account_time(task);
 	if (task->state == TASK_RUNNING) {
-		task->nivcsw++;
+		if (!list_empty(&k->run_queue))
+			task->nivcsw++;
 		task_make_runnable(task);
 	}
 	return error;

@@ -265,6 +265,7 @@ struct kernel {
 	bool is_copy;			/* ... and that copy is us */
 	int init_status;		/* wait status of the first process, when it ended */
 	int first_pid, next_pid, host_ppid;
+	int last_pid;			/* who ran last: statistics */
 	uint64_t boot_ns;
 	uint64_t next_tick_ns, last_poll_ns;
 	bool logging;			/* --log-mm or --strace */
