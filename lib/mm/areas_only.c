@@ -146,7 +146,7 @@ void note_mapped(struct mm_struct *mm, uint64_t start, uint64_t len)
 	struct aspace_area area = { .size = sizeof(area) };
 	struct vm_area_struct *vma;
 
-	if (!ops->map || mm->machine->ram_bytes)
+	if (mm->machine->tr != &callback_translation_ops || !ops->map)
 		return;
 	vma = vma_lookup(mm, start);
 	if (!vma)

@@ -228,7 +228,8 @@ static struct vm_area_struct *new_area(struct map_request *map, int *error)
 	if (!*error)
 		return vma;
 	/* Linux has given up what was there before it asks the file: there is a hole now. */
-	map->charged += map->flags & VM_ACCOUNT ? map_pages(map) - map->charged : 0;
+	if (map->flags & VM_ACCOUNT)
+		map->charged = map_pages(map);	/* with what the old areas had passed on */
 	unmap_old(map);
 	vm_area_free(vma);
 	return NULL;
@@ -425,49 +426,87 @@ static bool wants_populate(uint64_t vm_flags, unsigned flags)
 	return (vm_flags & VM_LOCKED) || (flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE;
 }
 
+/* A place of its own, or the one that is insisted on. */
+static int place_map(struct map_request *map, uint64_t addr, uint64_t len, pgoff_t pgoff, unsigned flags)
+{
+	int64_t place;
+
+	if (flags & MAP_FIXED_NOREPLACE)
+		flags |= MAP_FIXED;
+	if (!(flags & MAP_FIXED))
+		addr = round_hint_to_min(map->mm, addr);
+	place = get_unmapped_area(map->mm, map->file, addr, len, pgoff, flags);
+	if (place < 0)
+		return (int)place;
+	map->start = (uint64_t)place;
+	map->end = map->start + len;
+	if ((flags & MAP_FIXED_NOREPLACE) && find_vma_intersection(map->mm, map->start, map->end))
+		return -EEXIST;
+	return 0;
+}
+
+static int check_lock(const struct map_request *map, unsigned flags)
+{
+	if ((flags & MAP_LOCKED) && !can_do_mlock(map->mm))
+		return -EPERM;
+	return mlock_future_ok(map->mm, map->flags, map->end - map->start) ? 0 : -EAGAIN;
+}
+
+/* What kind of mapping the file and the flags make it. */
+static int add_kind(struct map_request *map, unsigned prot, unsigned flags, pgoff_t pgoff)
+{
+	enum aspace_overcommit overcommit = map->mm->machine->options.overcommit;
+	int error;
+
+	map->pgoff = pgoff;
+	if (map->file)
+		error = file_flags(map->file, map->end - map->start, prot, flags, pgoff, &map->flags);
+	else
+		error = anonymous_flags(map->start, flags, &map->pgoff, &map->flags);
+	if ((flags & MAP_NORESERVE) && overcommit != ASPACE_OVERCOMMIT_NEVER)
+		map->flags |= VM_NORESERVE;
+	return error;
+}
+
+static bool read_implies_exec(const struct mm_struct *mm, const struct aspace_file *file)
+{
+	return (mm->personality & READ_IMPLIES_EXEC) && !(file && file->f_mapping->noexec);
+}
+
+/* The size alone: 0 or why it can't be. */
+static int check_size(const struct mm_struct *mm, uint64_t len, pgoff_t pgoff)
+{
+	if (!len)
+		return -EINVAL;
+	if (!PAGE_ALIGN(len))
+		return -ENOMEM;
+	if (pgoff + (PAGE_ALIGN(len) >> PAGE_SHIFT) < pgoff)
+		return -EOVERFLOW;
+	return map_count(mm) > mm->machine->options.max_map_count ? -ENOMEM : 0;
+}
+
 int64_t do_mmap(struct mm_struct *mm, uint64_t addr, uint64_t len, unsigned prot, unsigned flags,
 		struct aspace_file *file, pgoff_t pgoff, uint64_t *populate)
 {
 	struct map_request map = { .mm = mm, .file = file };
 	int64_t place;
-	int error;
+	int error = check_size(mm, len, pgoff);
 
 	*populate = 0;
-	if (!len)
-		return -EINVAL;
-	if ((prot & PROT_READ) && (mm->personality & READ_IMPLIES_EXEC) && !(file && file->f_mapping->noexec))
-		prot |= PROT_EXEC;
-	if (flags & MAP_FIXED_NOREPLACE)
-		flags |= MAP_FIXED;
-	if (!(flags & MAP_FIXED))
-		addr = round_hint_to_min(mm, addr);
-	len = PAGE_ALIGN(len);
-	if (!len)
-		return -ENOMEM;
-	if (pgoff + (len >> PAGE_SHIFT) < pgoff)
-		return -EOVERFLOW;
-	if (map_count(mm) > mm->machine->options.max_map_count)
-		return -ENOMEM;
-	map.flags = calc_vm_prot_bits(prot, mmap_pkey(mm, prot)) | calc_vm_flag_bits(flags) | mm->def_flags |
-		    VM_MAY_FLAGS;
-	place = get_unmapped_area(mm, file, addr, len, pgoff, flags);
-	if (place < 0)
-		return place;
-	map.start = (uint64_t)place;
-	map.end = map.start + len;
-	if ((flags & MAP_FIXED_NOREPLACE) && find_vma_intersection(mm, map.start, map.end))
-		return -EEXIST;
-	if ((flags & MAP_LOCKED) && !can_do_mlock(mm))
-		return -EPERM;
-	if (!mlock_future_ok(mm, map.flags, len))
-		return -EAGAIN;
-	error = file ? file_flags(file, len, prot, flags, pgoff, &map.flags) :
-		       anonymous_flags(map.start, flags, &pgoff, &map.flags);
 	if (error)
 		return error;
-	map.pgoff = pgoff;
-	if ((flags & MAP_NORESERVE) && mm->machine->options.overcommit != ASPACE_OVERCOMMIT_NEVER)
-		map.flags |= VM_NORESERVE;
+	len = PAGE_ALIGN(len);
+	if ((prot & PROT_READ) && read_implies_exec(mm, file))
+		prot |= PROT_EXEC;
+	map.flags = calc_vm_prot_bits(prot, mmap_pkey(mm, prot)) | calc_vm_flag_bits(flags) | mm->def_flags |
+		    VM_MAY_FLAGS;
+	error = place_map(&map, addr, len, pgoff, flags);
+	if (!error)
+		error = check_lock(&map, flags);
+	if (!error)
+		error = add_kind(&map, prot, flags, pgoff);
+	if (error)
+		return error;
 	place = mmap_region(&map);
 	if (place >= 0 && wants_populate(map.flags, flags))
 		*populate = len;
