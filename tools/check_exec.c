@@ -749,6 +749,8 @@ static HOME void life(struct check_slot *slot)
 
 static HOME _Noreturn void at_home(void)
 {
+	int64_t fd;
+
 	SYS(SYS_arch_prctl, 0x1002 /* ARCH_SET_FS */, CHECK_STATE);
 	unmap_all_but_home();
 	if (!set_layout())
@@ -758,6 +760,10 @@ static HOME _Noreturn void at_home(void)
 	for (int s = 4; s <= 11; s++)
 		if (s == SIGILL || s == SIGTRAP || s == SIGBUS || s == SIGFPE || s == SIGSEGV)
 			set_handler(s);
+	/* Should a sequence take all memory, let it be ours that goes. */
+	fd = SYS(SYS_open, "/proc/self/oom_score_adj", O_WRONLY);
+	SYS(SYS_write, fd, "1000", 4);
+	SYS(SYS_close, fd);
 	open_proc();
 	describe_home();
 	SYS(SYS_write, FD_REPLY, "here", 4);

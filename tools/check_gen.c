@@ -295,6 +295,8 @@ static void gen_mremap(struct gen *g, struct check_op *op)
 		 (a[4] >= CHECK_PAGE && a[4] < check_ours_min_addr(g->ours)));
 }
 
+#define MUCH (4ull << 20)	/* bytes that may be brought in at once */
+
 static void gen_madvise(struct gen *g, struct check_op *op)
 {
 	const struct check_word *w = check_words(ARG_ADVICE);
@@ -312,8 +314,10 @@ static void gen_madvise(struct gen *g, struct check_op *op)
 	if (g->profile->areas_only && (op->a[2] == ASPACE_MADV_POPULATE_READ ||
 				       op->a[2] == ASPACE_MADV_POPULATE_WRITE))
 		op->a[2] = ASPACE_MADV_DODUMP;
-	if (op->a[1] > 4 << 20 && (op->a[2] == ASPACE_MADV_POPULATE_READ ||
-				   op->a[2] == ASPACE_MADV_POPULATE_WRITE))
+	/* these take memory for all of the range: pages, or tables for guards */
+	if (op->a[1] > MUCH && (op->a[2] == ASPACE_MADV_POPULATE_READ ||
+				op->a[2] == ASPACE_MADV_POPULATE_WRITE ||
+				op->a[2] == ASPACE_MADV_GUARD_INSTALL))
 		op->a[1] = CHECK_PAGE;
 }
 
@@ -394,7 +398,9 @@ static void gen_args(struct gen *g, struct check_op *op)
 		while (a[1] > 256 << 20);
 		break;
 	case OP_REMAP_FILE_PAGES:
-		range(g, op);
+		do
+			range(g, op);
+		while (a[1] > MUCH);
 		a[2] = chance(g, 95) ? 0 : 1;
 		a[3] = chance(g, 98) ? below(g, 8) : PICK(g, 1ull << 52, -1ull);
 		a[4] = chance(g, 90) ? 0 : ASPACE_MAP_NONBLOCK;
