@@ -194,7 +194,7 @@ static int mincore_entries(struct pt_walk *walk, struct page *table, void *slot,
 
 		if (pt_leaf(f, 0, entry))
 			mincore->vec[(addr - mincore->start) >> PAGE_SHIFT] = 1;
-		else if (pt_none(entry))
+		else if (pt_none(entry) || pt_marker(f, entry))
 			mincore_cached(mincore, addr, addr + PAGE_SIZE);
 	}
 	return 0;
