@@ -757,7 +757,7 @@ int64_t aspace_mapping_write(struct aspace_mapping *mapping, uint64_t offset, co
 		return -EFBIG;
 	down_write(&mapping->i_rwsem);
 	size = atomic_load(&mapping->i_size);
-	if (offset + n > size && offset_in_page(size))
+	if (mapping->ops && offset + n > size && offset_in_page(size))
 		filemap_zero_partial(mapping, size, size + within_page(size, UINT64_MAX));
 	done = mapping->ops ? write_file(mapping, offset, buffer, n) :
 			      write_shmem(mapping, offset, buffer, n);

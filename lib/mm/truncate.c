@@ -42,8 +42,11 @@ int aspace_mapping_truncate(struct aspace_mapping *mapping, uint64_t bytes)
 		size = atomic_exchange(&mapping->i_size, bytes);
 		if (bytes < size)
 			shorten(mapping, bytes);
-		else if (offset_in_page(size))
-			/* What a program stored there was beyond the end; it doesn't become contents. */
+		else if (mapping->ops && offset_in_page(size))
+			/*
+			 * What a program stored there was beyond the end; it doesn't become contents.
+			 * Shared memory's does: so does Linux (6.18).
+			 */
 			filemap_zero_partial(mapping, size, page_end(size));
 		up_write(&mapping->invalidate_lock);
 	}
