@@ -374,6 +374,8 @@ static int64_t op_copy(struct check_ours *o, const struct check_op *op)
 	uint8_t bytes[CHECK_PAGE * 4];
 	uint64_t done, h = 0;
 
+	if (op->a[0] > CHECK_TASK_SIZE || n > CHECK_TASK_SIZE - op->a[0])
+		return -EFAULT;		/* access_ok comes before the count is looked at */
 	for (uint64_t i = 0; i < sizeof(bytes); i++)
 		bytes[i] = (uint8_t)(i + n);
 	done = copy_pages(o, op, bytes, n);
