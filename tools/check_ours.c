@@ -18,6 +18,7 @@ struct backing {		/* what a file of the temporary directory holds */
 struct task {
 	struct aspace_mm *mm;
 	uint32_t pkru;
+	int execute_only;	/* the key for it, once it was seen */
 };
 
 struct check_ours {
@@ -254,6 +255,13 @@ static int pkey_at(struct aspace_mm *mm, uint64_t addr)
 	return (int)((a.flags & ASPACE_VM_PKEY_MASK) >> ASPACE_VM_PKEY_SHIFT);
 }
 
+static unsigned prot_at(struct aspace_mm *mm, uint64_t addr)
+{
+	struct aspace_area a = { .size = sizeof(a) };
+
+	return aspace_find_area(mm, addr, &a) || a.start > addr ? 0 : a.flags & 7;
+}
+
 static bool pkru_denies(uint32_t pkru, int pkey, unsigned access)
 {
 	unsigned bits = pkru >> (2 * pkey) & 3;
@@ -390,16 +398,19 @@ static int64_t op_copy(struct check_ours *o, const struct check_op *op)
 
 /* ---- protection keys ------------------------------------------------------------------------------ */
 
-/* The kernel closes the key of execute-only memory for the caller when it gives it. */
+/* The kernel closes the key of execute-only memory for whoever asks for such memory, even in vain. */
 static void close_execute_only(struct check_ours *o, uint64_t addr, unsigned prot)
 {
-	int pkey;
+	struct task *t = now(o);
+	struct aspace_area a = { .size = sizeof(a) };
 
 	if (prot != ASPACE_PROT_EXEC)
 		return;
-	pkey = pkey_at(now(o)->mm, addr);
-	if (pkey)
-		now(o)->pkru |= 1u << (2 * pkey);
+	if (!aspace_find_area(t->mm, addr, &a) && a.start <= addr && (a.flags & 7) == ASPACE_VM_EXEC &&
+	    !t->execute_only)
+		t->execute_only = (int)((a.flags & ASPACE_VM_PKEY_MASK) >> ASPACE_VM_PKEY_SHIFT);
+	if (t->execute_only)
+		t->pkru |= 1u << (2 * t->execute_only);
 }
 
 static int64_t op_pkey_alloc(struct check_ours *o, uint64_t flags, uint64_t rights)
@@ -460,11 +471,13 @@ static bool key_in_the_way(struct check_ours *o, uint64_t addr, uint64_t len)
 	for (uint64_t at = addr; at < addr + len; at = a.end) {
 		int key;
 
-		if (aspace_find_area(now(o)->mm, at, &a) || a.start >= addr + len)
+		if (aspace_find_area(now(o)->mm, at, &a))
 			return false;
 		key = (int)((a.flags & ASPACE_VM_PKEY_MASK) >> ASPACE_VM_PKEY_SHIFT);
-		if (key)
+		if (key && (a.start < addr + len || (a.flags & ASPACE_VM_GROWSDOWN)))
 			return true;
+		if (a.start >= addr + len)
+			return false;
 	}
 	return false;
 }
@@ -529,7 +542,7 @@ static int64_t operate(struct check_ours *o, const struct check_op *op, struct c
 			return -EBADF;
 		ret = aspace_mmap(mm, a[0], a[1], a[2], a[3],
 				  a[3] & ASPACE_MAP_ANONYMOUS ? NULL : file_of(o, a[4]), a[5]);
-		if (ret > 0)
+		if (a[1])
 			close_execute_only(o, ret, a[2]);
 		return ret;
 	case OP_MUNMAP: return aspace_munmap(mm, a[0], a[1]);
@@ -554,7 +567,9 @@ static int64_t operate(struct check_ours *o, const struct check_op *op, struct c
 	case OP_MUNLOCKALL: return aspace_munlockall(mm);
 	case OP_MSYNC: return aspace_msync(mm, a[0], a[1], a[2]);
 	case OP_MINCORE: return op_mincore(o, a[0], a[1]);
-	case OP_REMAP_FILE_PAGES: return aspace_remap_file_pages(mm, a[0], a[1], a[2], a[3], a[4]);
+	case OP_REMAP_FILE_PAGES:
+		close_execute_only(o, a[0], prot_at(mm, a[0]));
+		return aspace_remap_file_pages(mm, a[0], a[1], a[2], a[3], a[4]);
 	case OP_MSEAL: return aspace_mseal(mm, a[0], a[1], a[2]);
 	case OP_NAME: return op_name(o, a);
 	case OP_LOAD: return op_load(o, op, r);
