@@ -228,6 +228,7 @@ struct task_struct {
 	unsigned personality;
 	bool no_new_privs, thp_disable;
 	unsigned mdwe;
+	uint32_t mempolicy;		/* what set_mempolicy said; there is one node */
 	unsigned dumpable;
 	uint64_t utime_ns;
 	uint64_t min_flt, maj_flt, nvcsw, nivcsw;

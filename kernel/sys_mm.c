@@ -274,6 +274,77 @@ SYSCALL(membarrier)
 	}
 }
 
+/* ---- memory policy: all memory is on node 0 ------------------------------------------------------- */
+
+#define MPOL_MODES 7
+#define MPOL_MODE_FLAGS 0xe000	/* STATIC_NODES, RELATIVE_NODES, NUMA_BALANCING */
+#define MPOL_F_NODE 1
+#define MPOL_F_ADDR 2
+#define MPOL_F_MEMS_ALLOWED 4
+#define MAX_NODES_BITS (4096 * 8)
+
+/* 0: only node 0, or none, is named in the mask. */
+static int only_node_0(struct task_struct *task, uint64_t user, uint64_t maxnode)
+{
+	if (!user || maxnode <= 1)
+		return 0;
+	if (maxnode > MAX_NODES_BITS)
+		return -EINVAL;
+	for (uint64_t bit = 0; bit < maxnode - 1; bit += 64) {
+		uint64_t word;
+
+		if (copy_from_user(task, &word, user + bit / 8, sizeof(word)))
+			return -EFAULT;
+		if (maxnode - 1 - bit < 64)
+			word &= (1ull << (maxnode - 1 - bit)) - 1;
+		if (word & ~(bit ? 0ull : 1ull))
+			return -EINVAL;
+	}
+	return 0;
+}
+
+static int put_nodes(struct task_struct *task, uint64_t user, uint64_t maxnode, uint64_t nodes)
+{
+	uint64_t bytes = (maxnode - 1 + 63) / 64 * 8;
+
+	if (!user || maxnode <= 1)
+		return 0;
+	if (maxnode > MAX_NODES_BITS)
+		return -EINVAL;
+	if (aspace_clear_user(task->mm, user, bytes) || copy_to_user(task, user, &nodes, sizeof(nodes)))
+		return -EFAULT;
+	return 0;
+}
+
+SYSCALL(get_mempolicy)
+{
+	uint64_t flags = args->a[4];
+	uint32_t mode = flags & MPOL_F_NODE ? 0 : task->mempolicy;
+
+	if (flags & ~7ull || ((flags & MPOL_F_MEMS_ALLOWED) && (flags & 3)) ||
+	    (!(flags & MPOL_F_ADDR) && args->a[3]))
+		return -EINVAL;
+	if (flags & MPOL_F_MEMS_ALLOWED)
+		mode = 0;
+	if (args->a[0] && copy_to_user(task, args->a[0], &mode, sizeof(mode)))
+		return -EFAULT;
+	return put_nodes(task, args->a[1], args->a[2],
+			 (flags & MPOL_F_MEMS_ALLOWED) || mode ? 1 : 0);
+}
+
+SYSCALL(set_mempolicy)
+{
+	uint32_t mode = (uint32_t)args->a[0];
+	int error;
+
+	if ((mode & ~MPOL_MODE_FLAGS) >= MPOL_MODES)
+		return -EINVAL;
+	error = only_node_0(task, args->a[1], args->a[2]);
+	if (!error)
+		task->mempolicy = mode;
+	return error;
+}
+
 /* ---- prctl's part ------------------------------------------------------------------------------- */
 
 int64_t prctl_set_vma(struct task_struct *task, const struct sys_args *args)

@@ -87,6 +87,8 @@ SYSCALL(mseal);
 SYSCALL(process_vm_readv);
 SYSCALL(process_vm_writev);
 SYSCALL(membarrier);
+SYSCALL(get_mempolicy);
+SYSCALL(set_mempolicy);
 
 /* sys_misc.c */
 SYSCALL(getpid);
