@@ -279,3 +279,107 @@ int aspace_clear_refs(struct aspace_mm *mm, int what)
 	up_read(&mm->mmap_lock);
 	return 0;
 }
+
+/* ---- aspace_walk ----------------------------------------------------------------------------------- */
+
+#define WALK_BATCH 512
+
+/* What one table holds is copied under its lock; the caller is told when no spinlock is held any more. */
+struct leaf_walk {
+	struct pt_walk walk;	/* first */
+	int (*leaf)(void *priv, const struct aspace_pte *pte);
+	void *priv;
+	unsigned n;
+	struct { uint64_t addr; pte_t entry; } found[WALK_BATCH];
+};
+
+static void describe_leaf(struct mm_struct *mm, unsigned level, pte_t entry, uint64_t addr, struct aspace_pte *pte)
+{
+	const struct pt_format *f = pt_format(mm);
+	struct page *page = vm_normal_page(mm->machine, entry);
+
+	*pte = (struct aspace_pte){
+		.size = sizeof(*pte),
+		.addr = addr,
+		.phys = pt_pfn(f, entry) << PAGE_SHIFT,
+		.page_shift = f->level[level].shift,
+		.access = pt_access(f, entry),
+		.accessed = entry & f->accessed,
+		.dirty = entry & f->dirty,
+		.zero_page = pt_pfn(f, entry) == page_to_pfn(mm->machine, mm->machine->zero_page),
+		.anon = page && page_is_anon(page),
+	};
+}
+
+static int tell_leaves(struct leaf_walk *walk, unsigned level)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; i < walk->n && !ret; i++) {
+		struct aspace_pte pte;
+
+		describe_leaf(walk->walk.mm, level, walk->found[i].entry, walk->found[i].addr, &pte);
+		ret = walk->leaf(walk->priv, &pte);
+	}
+	return ret;
+}
+
+static void note_leaf(struct leaf_walk *walk, pte_t entry, uint64_t addr)
+{
+	if (!(entry & pt_format(walk->walk.mm)->present))
+		return;
+	walk->found[walk->n].addr = addr;
+	walk->found[walk->n++].entry = entry;
+}
+
+static int leaf_entries(struct pt_walk *pt_walk, struct page *table, void *slot, uint64_t addr, uint64_t end)
+{
+	struct leaf_walk *walk = container_of(pt_walk, struct leaf_walk, walk);
+	const struct pt_format *f = pt_format(pt_walk->mm);
+
+	walk->n = 0;
+	spin_lock(page_ptl(table));
+	for (; addr < end && walk->n < WALK_BATCH; addr += PAGE_SIZE, slot = pt_slot_next(f, slot)) {
+		pte_t entry = pt_read(f, slot);
+
+		if (pt_leaf(f, 0, entry))
+			note_leaf(walk, entry, addr);
+	}
+	spin_unlock(page_ptl(table));
+	return tell_leaves(walk, 0);
+}
+
+static int leaf_huge(struct pt_walk *pt_walk, struct page *table, void *slot, unsigned level, uint64_t addr,
+		     uint64_t end)
+{
+	struct leaf_walk *walk = container_of(pt_walk, struct leaf_walk, walk);
+	const struct pt_format *f = pt_format(pt_walk->mm);
+	pte_t entry = pt_read(f, slot);
+
+	walk->n = 0;
+	if (pt_leaf(f, level, entry))
+		note_leaf(walk, entry, ALIGN_DOWN(addr, pt_span(f, level)));
+	return tell_leaves(walk, level);
+}
+
+int aspace_walk(struct aspace_mm *mm, uint64_t start, uint64_t end,
+		int (*leaf)(void *priv, const struct aspace_pte *pte), void *priv)
+{
+	struct leaf_walk walk = {
+		.walk = { .mm = mm, .entries = leaf_entries, .huge = leaf_huge, .partly = true },
+		.leaf = leaf, .priv = priv,
+	};
+	int ret;
+
+	if (!mm->machine->nr_frames)
+		return -ENOSYS;
+	start &= PAGE_MASK;
+	if (end > mm->task_size)
+		end = mm->task_size;
+	else if (offset_in_page(end))
+		end = PAGE_ALIGN(end);
+	down_read(&mm->mmap_lock);
+	ret = walk_page_range(&walk.walk, start, end);
+	up_read(&mm->mmap_lock);
+	return ret;
+}
