@@ -262,6 +262,13 @@ static unsigned prot_at(struct aspace_mm *mm, uint64_t addr)
 	return aspace_find_area(mm, addr, &a) || a.start > addr ? 0 : a.flags & 7;
 }
 
+static bool covers(struct aspace_mm *mm, uint64_t addr)
+{
+	struct aspace_area a = { .size = sizeof(a) };
+
+	return !aspace_find_area(mm, addr, &a) && a.start <= addr;
+}
+
 static bool pkru_denies(uint32_t pkru, int pkey, unsigned access)
 {
 	unsigned bits = pkru >> (2 * pkey) & 3;
@@ -523,7 +530,8 @@ static bool untellable(struct check_ours *o, const struct check_op *op)
 	case OP_MLOCKALL:
 		return key_in_the_way(o, 0, CHECK_HOME);
 	case OP_MREMAP: case OP_MPROTECT: case OP_PKEY_MPROTECT:	/* of what is locked */
-		return key_in_the_way(o, op->a[0], op->a[1]) && something_locked(o);
+		return something_locked(o) && (key_in_the_way(o, op->a[0], op->a[1]) ||
+					       (op->kind == OP_PKEY_MPROTECT && op->a[3]));
 	}
 	return false;
 }
@@ -532,6 +540,7 @@ static int64_t operate(struct check_ours *o, const struct check_op *op, struct c
 {
 	struct aspace_mm *mm = now(o)->mm;
 	const uint64_t *a = op->a;
+	bool covered;
 	int64_t ret;
 
 	switch (op->kind) {
@@ -548,12 +557,15 @@ static int64_t operate(struct check_ours *o, const struct check_op *op, struct c
 	case OP_MUNMAP: return aspace_munmap(mm, a[0], a[1]);
 	case OP_BRK: return aspace_brk(mm, a[0]);
 	case OP_MPROTECT:
+		covered = covers(mm, a[0]);
 		ret = aspace_mprotect(mm, a[0], a[1], a[2]);
-		close_execute_only(o, a[0], a[2]);
+		if (covered && ret != -EINVAL)
+			close_execute_only(o, a[0], a[2]);
 		return ret;
 	case OP_PKEY_MPROTECT:
+		covered = covers(mm, a[0]);
 		ret = aspace_pkey_mprotect(mm, a[0], a[1], a[2], (int)a[3]);
-		if ((int)a[3] == -1)
+		if (covered && ret != -EINVAL && (int)a[3] == -1)
 			close_execute_only(o, a[0], a[2]);
 		return ret;
 	case OP_PKEY_ALLOC: return op_pkey_alloc(o, a[0], a[1]);
