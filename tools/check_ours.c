@@ -580,8 +580,10 @@ static int64_t operate(struct check_ours *o, const struct check_op *op, struct c
 	case OP_MSYNC: return aspace_msync(mm, a[0], a[1], a[2]);
 	case OP_MINCORE: return op_mincore(o, a[0], a[1]);
 	case OP_REMAP_FILE_PAGES:
-		close_execute_only(o, a[0], prot_at(mm, a[0]));
-		return aspace_remap_file_pages(mm, a[0], a[1], a[2], a[3], a[4]);
+		ret = aspace_remap_file_pages(mm, a[0], a[1], a[2], a[3], a[4]);
+		if (!ret)
+			close_execute_only(o, a[0], prot_at(mm, a[0]));
+		return ret;
 	case OP_MSEAL: return aspace_mseal(mm, a[0], a[1], a[2]);
 	case OP_NAME: return op_name(o, a);
 	case OP_LOAD: return op_load(o, op, r);
