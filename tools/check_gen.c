@@ -354,14 +354,19 @@ static void gen_brk(struct gen *g, struct check_op *op)
 		op->a[0] = PICK(g, 0, CHECK_HEAP, CHECK_HEAP - 1, CHECK_HEAP + 1, brk + 100, brk + 0x200000);
 }
 
-/* An address that a load or store may hit: mostly mapped, aligned to its size. */
-static uint64_t byte_address(struct gen *g, uint64_t size)
+/* An address that a load or store may hit, aligned to its size: mostly where it may (perm: 1 r, 2 w). */
+static uint64_t byte_address(struct gen *g, uint64_t size, uint32_t perm)
 {
+	const struct check_area *a;
+	unsigned tries = 0;
 	uint64_t at;
 
-	do
+	do {
 		at = address(g) & ~(CHECK_PAGE - 1);
-	while (at >= CHECK_HOME - CHECK_PAGE && at < CHECK_TASK_SIZE);
+		a = area_at(g, at);
+	} while (tries++ < 6 && chance(g, 85) && (!a || a->start > at || !(a->perm & perm)));
+	while (at >= CHECK_HOME - CHECK_PAGE && at < CHECK_TASK_SIZE)
+		at = address(g) & ~(CHECK_PAGE - 1);
 	return at + PICK(g, 0, 0, 8, 2040, 4088) / size * size;
 }
 
@@ -406,13 +411,13 @@ static void gen_args(struct gen *g, struct check_op *op)
 		a[4] = chance(g, 90) ? 0 : ASPACE_MAP_NONBLOCK;
 		break;
 	case OP_MSEAL: range(g, op); a[2] = chance(g, 3); break;
-	case OP_LOAD: a[1] = PICK(g, 1, 4, 8, 8); a[0] = byte_address(g, a[1]); break;
+	case OP_LOAD: a[1] = PICK(g, 1, 4, 8, 8); a[0] = byte_address(g, a[1], 1); break;
 	case OP_STORE:
 		a[1] = PICK(g, 1, 4, 8, 8);
-		a[0] = byte_address(g, a[1]);
+		a[0] = byte_address(g, a[1], 2);
 		a[2] = chance(g, 30) ? 0xc3 : check_random(g->rng) & 0xffffff;
 		break;
-	case OP_CALL: a[0] = byte_address(g, 8); break;
+	case OP_CALL: a[0] = byte_address(g, 8, 4); break;
 	case OP_PKRU: a[0] = PICK(g, 0x55555554, 0x55555550, 0x55555558, 0x55555540, 0, 0xfffffffc); break;
 	case OP_TRUNCATE: a[0] = a_file(g); a[1] = chance(g, 70) ? below(g, 12) * CHECK_PAGE : below(g, 49152); break;
 	case OP_PUNCH: a[0] = a_file(g); a[1] = file_offset(g); a[2] = length(g, 0) & 0xffffff;
