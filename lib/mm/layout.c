@@ -47,48 +47,44 @@ struct gap_request {
 	uint64_t low, high, len;
 };
 
-static int64_t lowest_gap(struct mm_struct *mm, struct gap_request gap)
+/* The areas' view of a range: found->next is the first that ends above addr. Is the range free, gap included? */
+static bool free_with_gap(struct mm_struct *mm, uint64_t addr, uint64_t len, struct place *found)
 {
-	struct vm_area_struct *next;
+	found->next = find_vma(mm, addr);
+	found->free = !found->next || addr + len <= vm_start_gap(found->next);
+	return found->free;
+}
+
+static int64_t lowest_gap(struct mm_struct *mm, struct gap_request gap, struct place *found)
+{
 	unsigned long at;
 
-	for (;;) {
+	for (;; gap.low = found->next->vm_end) {
 		if (gap.low >= gap.high ||
 		    !range_index_gap_lowest(&mm->mm_mt, gap.low, gap.high, gap.len, &at))
 			return -ENOMEM;
-		next = find_vma(mm, at);
-		if (!next || at + gap.len <= vm_start_gap(next))
+		if (free_with_gap(mm, at, gap.len, found))
 			return (int64_t)at;
-		gap.low = next->vm_end;
 	}
 }
 
-static int64_t highest_gap(struct mm_struct *mm, struct gap_request gap)
+static int64_t highest_gap(struct mm_struct *mm, struct gap_request gap, struct place *found)
 {
-	struct vm_area_struct *next;
 	unsigned long at;
 
-	for (;;) {
+	for (;; gap.high = vm_start_gap(found->next)) {
 		if (gap.low >= gap.high ||
 		    !range_index_gap_highest(&mm->mm_mt, gap.low, gap.high, gap.len, &at))
 			return -ENOMEM;
-		next = find_vma(mm, at);
-		if (!next || at + gap.len <= vm_start_gap(next))
+		if (free_with_gap(mm, at, gap.len, found))
 			return (int64_t)at;
-		gap.high = vm_start_gap(next);
 	}
 }
 
 /* ---- one placement --------------------------------------------------------------------------------------------- */
 
-static bool free_with_gap(struct mm_struct *mm, uint64_t addr, uint64_t len)
-{
-	struct vm_area_struct *next = find_vma(mm, addr);
-
-	return !next || addr + len <= vm_start_gap(next);
-}
-
-static int64_t place_bottom_up(struct mm_struct *mm, uint64_t addr, uint64_t len, unsigned flags)
+static int64_t place_bottom_up(struct mm_struct *mm, uint64_t addr, uint64_t len, unsigned flags,
+			       struct place *found)
 {
 	uint64_t low = mm->mmap_legacy_base;
 	uint64_t high = addr > DEFAULT_MAP_WINDOW ? mm->task_size : min(mm->task_size, DEFAULT_MAP_WINDOW);
@@ -101,11 +97,11 @@ static int64_t place_bottom_up(struct mm_struct *mm, uint64_t addr, uint64_t len
 		return -ENOMEM;
 	if (addr) {
 		addr = PAGE_ALIGN(addr);
-		if (high - len >= addr && free_with_gap(mm, addr, len))
+		if (high - len >= addr && free_with_gap(mm, addr, len, found))
 			return (int64_t)addr;
 	}
 	low = max(low, mm->machine->options.mmap_min_addr);
-	return lowest_gap(mm, (struct gap_request){ low, high, len });
+	return lowest_gap(mm, (struct gap_request){ low, high, len }, found);
 }
 
 /* The hint lies in the user's part, and not astride of the window's end. */
@@ -116,31 +112,35 @@ static bool hint_is_valid(const struct mm_struct *mm, uint64_t addr, uint64_t le
 	return (addr > DEFAULT_MAP_WINDOW) == (addr + len > DEFAULT_MAP_WINDOW);
 }
 
-static int64_t place_top_down(struct mm_struct *mm, uint64_t addr, uint64_t len, unsigned flags)
+static int64_t place_top_down(struct mm_struct *mm, uint64_t addr, uint64_t len, unsigned flags,
+			      struct place *found)
 {
 	uint64_t low = max(PAGE_SIZE, PAGE_ALIGN(mm->machine->options.mmap_min_addr));
 	uint64_t high = mm->mmap_base, hint = addr & PAGE_MASK;
-	int64_t place;
+	int64_t at;
 
 	if (flags & MAP_32BIT)
-		return place_bottom_up(mm, addr, len, flags);
-	if (hint && hint_is_valid(mm, hint, len) && free_with_gap(mm, hint, len))
+		return place_bottom_up(mm, addr, len, flags, found);
+	if (hint && hint_is_valid(mm, hint, len) && free_with_gap(mm, hint, len, found))
 		return (int64_t)hint;
 	if (flags & MAP_ABOVE4G)
 		low = 1ull << 32;
 	if (hint > DEFAULT_MAP_WINDOW)
 		high += mm->task_size - min(mm->task_size, DEFAULT_MAP_WINDOW);
-	place = highest_gap(mm, (struct gap_request){ low, high, len });
-	return place >= 0 ? place : place_bottom_up(mm, addr, len, flags);
+	at = highest_gap(mm, (struct gap_request){ low, high, len }, found);
+	return at >= 0 ? at : place_bottom_up(mm, addr, len, flags, found);
 }
 
-static int64_t place(struct mm_struct *mm, uint64_t addr, uint64_t len, unsigned flags)
+static int64_t place_plain(struct mm_struct *mm, uint64_t addr, uint64_t len, unsigned flags,
+			   struct place *found)
 {
+	found->free = false;
 	if (len > mm->task_size)
 		return -ENOMEM;
 	if (flags & MAP_FIXED)
 		return addr > mm->task_size - len ? -ENOMEM : (int64_t)addr;
-	return mm->mmap_legacy ? place_bottom_up(mm, addr, len, flags) : place_top_down(mm, addr, len, flags);
+	return mm->mmap_legacy ? place_bottom_up(mm, addr, len, flags, found) :
+				 place_top_down(mm, addr, len, flags, found);
 }
 
 /* ---- alignment for huge pages --------------------------------------------------------------------------------- */
@@ -149,7 +149,8 @@ static int64_t place(struct mm_struct *mm, uint64_t addr, uint64_t len, unsigned
  * Looks for a place that is a huge page longer, and aligns in it: address and file offset shall be
  * alike modulo a huge page. -ENOMEM: it makes no sense, or there is none; place it as usual.
  */
-static int64_t place_aligned(struct mm_struct *mm, uint64_t addr, uint64_t len, uint64_t offset, unsigned flags)
+static int64_t place_aligned(struct mm_struct *mm, uint64_t addr, uint64_t len, uint64_t offset, unsigned flags,
+			     struct place *found)
 {
 	uint64_t padded = len + PMD_SIZE;
 	uint64_t first_huge = ALIGN(offset, PMD_SIZE);
@@ -160,7 +161,7 @@ static int64_t place_aligned(struct mm_struct *mm, uint64_t addr, uint64_t len, 
 		return -ENOMEM;
 	if (padded < len || offset + padded < offset)
 		return -ENOMEM;
-	at = place(mm, addr, padded, flags);
+	at = place_plain(mm, addr, padded, flags, found);
 	if (at < 0)
 		return -ENOMEM;
 	if ((uint64_t)at == addr)
@@ -183,8 +184,8 @@ static bool wants_alignment(struct mm_struct *mm, struct aspace_file *file, uint
 
 /* ---- the door ---------------------------------------------------------------------------------------------------- */
 
-int64_t get_unmapped_area(struct mm_struct *mm, struct aspace_file *file, uint64_t addr, uint64_t len,
-			  pgoff_t pgoff, unsigned flags)
+int find_place(struct mm_struct *mm, struct aspace_file *file, uint64_t addr, uint64_t len, pgoff_t pgoff,
+	       unsigned flags, struct place *found)
 {
 	int64_t at = -ENOMEM;
 
@@ -193,16 +194,26 @@ int64_t get_unmapped_area(struct mm_struct *mm, struct aspace_file *file, uint64
 	if (!file)
 		pgoff = 0;
 	if (wants_alignment(mm, file, addr, len, flags))
-		at = place_aligned(mm, addr, len, pgoff << PAGE_SHIFT, flags);
+		at = place_aligned(mm, addr, len, pgoff << PAGE_SHIFT, flags, found);
 	if (at < 0)
-		at = place(mm, addr, len, flags);
+		at = place_plain(mm, addr, len, flags, found);
 	if (at < 0)
-		return at;
-	if ((uint64_t)at > mm->task_size - len)
+		return (int)at;
+	found->start = (uint64_t)at;
+	if (found->start > mm->task_size - len)
 		return -ENOMEM;
-	if (offset_in_page((uint64_t)at))
+	if (offset_in_page(found->start))
 		return -EINVAL;
-	if ((uint64_t)at < mm->machine->options.mmap_min_addr && !mm->cap_sys_rawio)
+	if (found->start < mm->machine->options.mmap_min_addr && !mm->cap_sys_rawio)
 		return -EPERM;
-	return at;
+	return 0;
+}
+
+int64_t get_unmapped_area(struct mm_struct *mm, struct aspace_file *file, uint64_t addr, uint64_t len,
+			  pgoff_t pgoff, unsigned flags)
+{
+	struct place found;
+	int error = find_place(mm, file, addr, len, pgoff, flags, &found);
+
+	return error ? error : (int64_t)found.start;
 }

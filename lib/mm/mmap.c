@@ -146,6 +146,7 @@ struct map_request {
 	struct aspace_file *file;
 	uint64_t start, end, flags;
 	pgoff_t pgoff;
+	struct place place;		/* as it was found */
 	struct unmap_run old;		/* what is in the way */
 	uint64_t charged;		/* pages, to Committed_AS */
 };
@@ -158,8 +159,12 @@ static uint64_t map_pages(const struct map_request *map)
 static int map_prepare(struct map_request *map)
 {
 	struct mm_struct *mm = map->mm;
-	int error = unmap_gather(mm, map->start, map->end, &map->old);
+	int error = 0;
 
+	if (map->place.free)
+		unmap_nothing(mm, map->place.next, &map->old);
+	else
+		error = unmap_gather(mm, map->start, map->end, &map->old);
 	if (error)
 		return error;
 	if (!may_expand_vm(mm, map->flags, map_pages(map) - map->old.pages))
@@ -429,16 +434,16 @@ static bool wants_populate(uint64_t vm_flags, unsigned flags)
 /* A place of its own, or the one that is insisted on. */
 static int place_map(struct map_request *map, uint64_t addr, uint64_t len, pgoff_t pgoff, unsigned flags)
 {
-	int64_t place;
+	int error;
 
 	if (flags & MAP_FIXED_NOREPLACE)
 		flags |= MAP_FIXED;
 	if (!(flags & MAP_FIXED))
 		addr = round_hint_to_min(map->mm, addr);
-	place = get_unmapped_area(map->mm, map->file, addr, len, pgoff, flags);
-	if (place < 0)
-		return (int)place;
-	map->start = (uint64_t)place;
+	error = find_place(map->mm, map->file, addr, len, pgoff, flags, &map->place);
+	if (error)
+		return error;
+	map->start = map->place.start;
 	map->end = map->start + len;
 	if ((flags & MAP_FIXED_NOREPLACE) && find_vma_intersection(map->mm, map->start, map->end))
 		return -EEXIST;

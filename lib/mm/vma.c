@@ -431,14 +431,19 @@ static int gather_area(struct vm_area_struct *vma, uint64_t end, struct unmap_ru
 	return 0;
 }
 
+void unmap_nothing(struct mm_struct *mm, struct vm_area_struct *next, struct unmap_run *run)
+{
+	*run = (struct unmap_run){
+		.prev = next ? vma_prev(next) : vma_of(mm->mm_mt.last), .next = next,
+	};
+}
+
 int unmap_gather(struct mm_struct *mm, uint64_t start, uint64_t end, struct unmap_run *run)
 {
-	struct vm_area_struct *vma = find_vma_prev(mm, start, &run->prev);
+	struct vm_area_struct *vma = find_vma(mm, start);
 	int error;
 
-	run->first = run->last = NULL;
-	run->next = vma;
-	run->pages = run->accounted = 0;
+	unmap_nothing(mm, vma, run);
 	if (!vma || vma->vm_start >= end)
 		return 0;
 	run->first = vma;

@@ -137,6 +137,21 @@ int unmap_gather(struct mm_struct *mm, uint64_t start, uint64_t end, struct unma
 /* Takes them out, off every counter but Committed_AS, and away. */
 void unmap_commit(struct mm_struct *mm, struct unmap_run *run);
 
+/* Nothing has to go: next is the first area above the range. */
+void unmap_nothing(struct mm_struct *mm, struct vm_area_struct *next, struct unmap_run *run);
+
+/* ---- placement (layout.c) ----------------------------------------------------------------------- */
+
+/* Where a mapping goes. If free is set, nothing is there, and next is the first area above it. */
+struct place {
+	uint64_t start;
+	bool free;
+	struct vm_area_struct *next;
+};
+/* get_unmapped_area, which tells what it saw. 0 or -errno. */
+int find_place(struct mm_struct *mm, struct aspace_file *file, uint64_t addr, uint64_t len, pgoff_t pgoff,
+	       unsigned flags, struct place *found);
+
 /* ---- limits ------------------------------------------------------------------------------------- */
 
 static inline uint64_t rlimit_pages(const struct mm_struct *mm, enum aspace_rlimit which)
