@@ -113,10 +113,13 @@ struct check_result {
 	uint32_t skipped;	/* not done: it would be wild (a call into unknown bytes) */
 };
 
-/* The figures of smaps that are compared; Referenced is not: idle page tracking may clear it. */
+/*
+ * The figures of smaps that are compared. Not Referenced, which idle page tracking may clear, nor
+ * LazyFree, which Linux counts when a batch is full.
+ */
 #define CHECK_SMAPS "Rss:Pss:Pss_Dirty:Shared_Clean:Shared_Dirty:Private_Clean:Private_Dirty:Anonymous:" \
-		    "LazyFree:Swap:Locked:"
-#define CHECK_NR_SMAPS 11
+		    "Swap:Locked:"
+#define CHECK_NR_SMAPS 10
 
 /* Areas of the picture. Home is not in it. */
 struct check_area {
@@ -185,6 +188,12 @@ static inline __attribute__((always_inline)) int check_smaps_key(const char *s, 
 			;
 	}
 	return -1;
+}
+
+/* What a file system holds in memory, and what of it is dirty, is its own business. */
+static inline bool check_smaps_tell(const struct check_area *a, bool tmp_file)
+{
+	return a->file < 0 || !tmp_file;
 }
 
 /* How closely to look. */

@@ -318,7 +318,8 @@ static HOME struct check_area *smaps_line(struct check_picture *p, struct check_
 		a->vmflags = vmflags_of(s + 8);
 	} else if (starts(s, "ProtectionKey:")) {
 		a->pkey = (int)number(s + 14);
-	} else if (p->smaps && (key = check_smaps_key(s, &value)) >= 0) {
+	} else if (p->smaps && check_smaps_tell(a, a->file >= 0 && ST->file[a->file].kind >= FILE_TMP_RW) &&
+		   (key = check_smaps_key(s, &value)) >= 0) {
 		a->smaps[key] = (uint32_t)number(value);
 	}
 	return a;

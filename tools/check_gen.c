@@ -269,8 +269,10 @@ static void gen_mmap(struct gen *g, struct check_op *op)
 	if (a[4] < CHECK_FILES && g->kind[a[4]] >= FILE_TMP_RW)
 		a[3] &= ~(uint64_t)ASPACE_MAP_SYNC;
 	/* nor may ext4's files be larger than 16 TiB */
-	if (a[4] < CHECK_FILES && g->kind[a[4]] >= FILE_TMP_RW && a[1] + a[5] >= 1ull << 43)
+	if (a[4] < CHECK_FILES && g->kind[a[4]] >= FILE_TMP_RW && a[1] + a[5] >= 1ull << 43) {
 		a[1] = CHECK_PAGE;
+		a[5] = 0;
+	}
 	/* the rest of the pages of a large mapping would be faulted in one by one */
 	if (a[1] > 1 << 20)
 		a[3] &= ~(uint64_t)(ASPACE_MAP_POPULATE | ASPACE_MAP_LOCKED);

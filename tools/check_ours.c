@@ -581,7 +581,7 @@ static int64_t operate(struct check_ours *o, const struct check_op *op, struct c
 	case OP_MINCORE: return op_mincore(o, a[0], a[1]);
 	case OP_REMAP_FILE_PAGES:
 		ret = aspace_remap_file_pages(mm, a[0], a[1], a[2], a[3], a[4]);
-		if (!ret)
+		if (ret != -EINVAL)	/* from do_mmap, then */
 			close_execute_only(o, a[0], prot_at(mm, a[0]));
 		return ret;
 	case OP_MSEAL: return aspace_mseal(mm, a[0], a[1], a[2]);
@@ -726,6 +726,7 @@ static void picture_counters(struct check_ours *o, struct check_picture *p)
 
 /* The text of smaps, read as the kernel's is. */
 struct smaps_reader {
+	struct check_ours *o;
 	struct check_picture *p;
 	struct check_area *area;
 	char line[512];
@@ -745,7 +746,7 @@ static void smaps_line(struct smaps_reader *s)
 	if (!s->area || s->area - first >= (long)s->p->areas)
 		return;
 	key = check_smaps_key(s->line, &value);
-	if (key >= 0)
+	if (key >= 0 && check_smaps_tell(s->area, s->area->file >= 0 && s->o->kind[s->area->file] >= FILE_TMP_RW))
 		s->area->smaps[key] = (uint32_t)strtoul(value, NULL, 10);
 }
 
@@ -768,7 +769,7 @@ static int smaps_text(void *priv, const char *text, size_t n)
 
 static void picture_smaps(struct check_ours *o, struct check_picture *p)
 {
-	struct smaps_reader s = { .p = p };
+	struct smaps_reader s = { .o = o, .p = p };
 
 	aspace_print_smaps(now(o)->mm, smaps_text, &s);
 }

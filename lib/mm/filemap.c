@@ -776,6 +776,8 @@ void filemap_zero_partial(struct address_space *mapping, uint64_t from, uint64_t
 		return;
 	memset((uint8_t *)page_address(m, page) + offset_in_page(from), 0, to - from);
 	page_was_rewritten(m, page);
+	if (!mapping->ops)
+		filemap_dirty_page(page);
 	put_page(m, page);
 }
 

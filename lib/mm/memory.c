@@ -347,8 +347,8 @@ static int do_page_mkwrite(struct vm_fault *vmf)
  */
 static void mark_page_written(struct vm_fault *vmf, struct page *page)
 {
-	if (page && page->type == PAGE_FILE)
-		filemap_dirty_page(page);
+	if (page)
+		note_dirty(page, true);
 }
 
 static int do_shared_fault(struct vm_fault *vmf, struct address_space *mapping)

@@ -34,7 +34,7 @@ static int walk_gathered(struct vm_area_struct *vma, uint64_t start, uint64_t en
 
 /*
  * The page may be dropped as long as its entry stays clean; the hardware's next write sets the
- * dirty bit, which is all it takes to keep it. A page that others share is left alone.
+ * dirty bit, which is all it takes to keep it. Of a page that others share only our entry is clean.
  */
 static int free_entries(struct pt_walk *walk, struct page *table, void *slot, uint64_t addr,
 			uint64_t end)
@@ -48,13 +48,14 @@ static int free_entries(struct pt_walk *walk, struct page *table, void *slot, ui
 		pte_t entry = pt_read(f, slot);
 		struct page *page = pt_leaf(f, 0, entry) ? vm_normal_page(m, entry) : NULL;
 
-		if (!page || !page_exclusive(page))
+		if (!page || !page_is_anon(page))
 			continue;
 		if (entry & (f->dirty | f->accessed)) {
 			pt_change(f, slot, f->dirty | f->accessed, 0);
 			tlb_cover(advise->tlb, addr, addr + PAGE_SIZE);
 		}
-		atomic_fetch_or_explicit(&page->flags, PG_lazyfree, memory_order_relaxed);
+		if (page_exclusive(page))
+			atomic_fetch_or_explicit(&page->flags, PG_lazyfree, memory_order_relaxed);
 	}
 	tlb_flush(advise->tlb);
 	spin_unlock(page_ptl(table));

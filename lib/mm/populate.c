@@ -10,8 +10,20 @@ static bool already_there(struct vm_area_struct *vma, uint64_t addr, bool write)
 	const struct pt_format *f = pt_format(vma->vm_mm);
 	struct pt_pos pos = pt_find(vma->vm_mm, addr);
 	pte_t entry = pt_read(f, pos.slot);
+	struct page *page;
 
-	return pt_leaf(f, pos.level, entry) && (!write || pt_writable(f, entry));
+	if (!pt_leaf(f, pos.level, entry) || (write && !pt_writable(f, entry)))
+		return false;
+	if (!write || pos.level)
+		return true;
+	/* Who brings it in to write counts as having written. */
+	spin_lock(page_ptl(pos.table));
+	entry = pt_read(f, pos.slot);
+	page = pt_leaf(f, 0, entry) ? vm_normal_page(vma->vm_mm->machine, entry) : NULL;
+	if (page)
+		note_dirty(page, true);
+	spin_unlock(page_ptl(pos.table));
+	return true;
 }
 
 static int populate_page(struct vm_area_struct *vma, uint64_t addr, unsigned access)
