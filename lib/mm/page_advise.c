@@ -32,6 +32,18 @@ static int walk_gathered(struct vm_area_struct *vma, uint64_t start, uint64_t en
 
 /* ---- MADV_FREE --------------------------------------------------------------------------- */
 
+static bool forget_dirty(struct page *page)
+{
+	uint32_t flags = atomic_load_explicit(&page->flags, memory_order_relaxed);
+
+	if (!(flags & PG_dirty))
+		return true;
+	if (!page_exclusive(page))
+		return false;		/* others count on it */
+	atomic_fetch_and_explicit(&page->flags, ~PG_dirty, memory_order_relaxed);
+	return true;
+}
+
 /*
  * The page may be dropped as long as its entry stays clean; the hardware's next write sets the
  * dirty bit, which is all it takes to keep it. Of a page that others share only our entry is clean.
@@ -48,7 +60,7 @@ static int free_entries(struct pt_walk *walk, struct page *table, void *slot, ui
 		pte_t entry = pt_read(f, slot);
 		struct page *page = pt_leaf(f, 0, entry) ? vm_normal_page(m, entry) : NULL;
 
-		if (!page || !page_is_anon(page))
+		if (!page || !page_is_anon(page) || !forget_dirty(page))
 			continue;
 		if (entry & (f->dirty | f->accessed)) {
 			pt_change(f, slot, f->dirty | f->accessed, 0);

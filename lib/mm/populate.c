@@ -20,8 +20,8 @@ static bool already_there(struct vm_area_struct *vma, uint64_t addr, bool write)
 	spin_lock(page_ptl(pos.table));
 	entry = pt_read(f, pos.slot);
 	page = pt_leaf(f, 0, entry) ? vm_normal_page(vma->vm_mm->machine, entry) : NULL;
-	if (page)
-		note_dirty(page, true);
+	if (page && !(entry & f->dirty) && !note_dirty(page, true))
+		atomic_fetch_or_explicit(&page->flags, PG_dirty, memory_order_relaxed);
 	spin_unlock(page_ptl(pos.table));
 	return true;
 }
