@@ -22,7 +22,7 @@ struct options {
 	unsigned length, full_every;
 	uint32_t lie;
 	uint64_t keep_going;
-	bool json, progress, print_c, smaps;
+	bool json, progress, print_c, smaps, rbtree;
 };
 
 struct check {
@@ -336,7 +336,7 @@ static bool file_profile(const char *path, char *name, size_t size)
 static int usage(FILE *out)
 {
 	fprintf(out, "usage: aspace check [--ops N] [--seed S] [--profile P] [--length N] [--full-every N]\n"
-		     "                    [--keep-going N] [--save DIR] [--smaps] [--c] [--json] [--progress]\n"
+		     "                    [--index range-tree|rbtree] [--keep-going N] [--save DIR] [--no-smaps] [--c] [--json] [--progress]\n"
 		     "       aspace check --replay FILE... [--profile P] [--c]\n"
 		     "Random sequences of memory operations, by the library and by this host's kernel; the first\n"
 		     "difference is shrunk and printed (--c: as a C program for a plain Linux).\n"
@@ -373,6 +373,7 @@ static int start(struct check *c)
 	o.host_pages = (info.totalram + info.totalswap) * info.mem_unit / CHECK_PAGE;
 	o.thp_align = !access("/sys/kernel/mm/transparent_hugepage", F_OK);
 	o.lie = c->opt.lie;
+	o.rbtree = c->opt.rbtree;
 	ret = check_host_start(&c->host);
 	if (ret) {
 		fprintf(stderr, "aspace check: can't ask this host's kernel: %s\n", strerror(-ret));
@@ -437,11 +438,11 @@ int cmd_check(int argc, char **argv)
 		{ "length", 1, NULL, 'l' }, { "full-every", 1, NULL, 'f' }, { "keep-going", 1, NULL, 'k' },
 		{ "save", 1, NULL, 'o' }, { "c", 0, NULL, 'c' }, { "json", 0, NULL, 'j' },
 		{ "progress", 0, NULL, 'P' }, { "replay", 1, NULL, 'r' }, { "help", 0, NULL, 'h' },
-		{ "smaps", 0, NULL, 'S' }, { "lie", 1, NULL, 'L' },
+		{ "no-smaps", 0, NULL, 'S' }, { "index", 1, NULL, 'i' }, { "lie", 1, NULL, 'L' },
 		{ NULL, 0, NULL, 0 },
 	};
 	struct check c = { .opt = { .ops = 100000, .seed = 1, .length = 128, .full_every = 16,
-				    .profile_name = "full" } };
+				    .profile_name = "full", .smaps = true } };
 	bool profile_given = false;
 	char *replay_file = NULL;
 	uint64_t v = 0;
@@ -462,7 +463,11 @@ int cmd_check(int argc, char **argv)
 		case 'c': ret = c.opt.print_c = true; break;
 		case 'j': ret = c.opt.json = true; break;
 		case 'L': c.opt.lie = check_kind(optarg); ret = c.opt.lie < OP_KINDS; break;
-		case 'S': ret = c.opt.smaps = true; break;
+		case 'S': c.opt.smaps = false; ret = true; break;
+		case 'i':
+			c.opt.rbtree = !strcmp(optarg, "rbtree");
+			ret = c.opt.rbtree || !strcmp(optarg, "range-tree");
+			break;
 		case 'P': ret = c.opt.progress = true; break;
 		case 'r': replay_file = optarg; ret = true; break;
 		case 'h': usage(stdout); return EXIT_SAME;

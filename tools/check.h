@@ -269,6 +269,7 @@ struct check_ours_options {
 	bool areas_only;
 	uint64_t ram_bytes, host_pages;
 	unsigned thp_align;
+	bool rbtree;		/* the other index of areas */
 	uint32_t lie;		/* operations of this kind are said to fail: does check see it? */
 };
 int check_ours_create(const struct check_ours_options *options, const struct check_ring *ring,

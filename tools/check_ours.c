@@ -829,6 +829,7 @@ int check_ours_create(const struct check_ours_options *options, const struct che
 {
 	struct aspace_machine_options m = {
 		.size = sizeof(m), .ram_bytes = options->areas_only ? 0 : options->ram_bytes,
+		.index = options->rbtree ? ASPACE_INDEX_RBTREE : ASPACE_INDEX_RANGE_TREE,
 		.overcommit_pages = options->host_pages, .thp_align = options->thp_align,
 		.mmap_min_addr = ring->mmap_min_addr ?: UINT64_MAX,
 	};
