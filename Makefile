@@ -111,6 +111,7 @@ bench: deps
 	$(Q)bench/run.py --build $(O)
 
 # Fuzz targets: replayed everywhere (tests/fuzz_replay.sh); `make fuzz SECONDS=60` searches, with clang's libFuzzer.
+$(O)/fuzz/replay_proc: $(O)/tools/proc_maps.o
 $(O)/fuzz/replay_%: $(O)/fuzz/fuzz_%.o $(O)/fuzz/replay.o $(O)/libaspace.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ -lm $(LDLIBS_LIB)

@@ -178,7 +178,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint64_t how = byte(&in);
 	struct aspace_machine_options options = {
 		.size = sizeof(options),
-		.ram_bytes = how & 1 ? 2 << 20 : 16 << 20,
+		.ram_bytes = how & 1 ? 1 << 20 : 2 << 20,
 		.index = how & 2 ? ASPACE_INDEX_RBTREE : ASPACE_INDEX_RANGE_TREE,
 		.format = how & 4 ? ASPACE_X86_64_5LEVEL : ASPACE_X86_64_4LEVEL,
 		.max_map_count = how & 8 ? 12 : 0,

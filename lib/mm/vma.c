@@ -108,7 +108,7 @@ static void vm_area_retire(struct vm_area_struct *vma)
 		vm_area_free(vma);
 		return;
 	}
-	vma->node.next = &mm->retired->node;
+	vma->node.next = (struct range_node *)mm->retired;	/* may be NULL; node is the first member */
 	mm->retired = vma;
 }
 
