@@ -15,9 +15,11 @@
  * The aspace files' release callback may come with locks of the library held. It therefore only
  * counts; the work is done at the next call that gets an inode.
  */
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -254,6 +256,15 @@ static bool on_noexec(int fd)
 	return !fstatvfs(fd, &vfs) && vfs.f_flag & ST_NOEXEC;
 }
 
+/* Of the file systems that are common on hosts, these place large mappings for huge pages. */
+static bool aligns_for_huge_pages(int fd)
+{
+	struct statfs fs;
+
+	return !fstatfs(fd, &fs) && (fs.f_type == EXT4_SUPER_MAGIC || fs.f_type == XFS_SUPER_MAGIC ||
+				     fs.f_type == BTRFS_SUPER_MAGIC);
+}
+
 static int make_mapping(struct kernel *k, struct inode *inode, const struct stat *st, bool sealable)
 {
 	struct aspace_mapping_options o = {
@@ -266,6 +277,7 @@ static int make_mapping(struct kernel *k, struct inode *inode, const struct stat
 		.ino = st->st_ino,
 		.noexec = !inode->shmem && on_noexec(inode->fd),
 		.sealable = sealable,
+		.no_huge_align = !inode->shmem && !aligns_for_huge_pages(inode->fd),
 	};
 	int err = aspace_mapping_create(k->machine, &o, &inode->mapping);
 

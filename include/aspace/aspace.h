@@ -138,6 +138,7 @@ struct aspace_mapping_options {
 	uint64_t ino;
 	bool noexec;			/* on a file system mounted noexec: PROT_EXEC is EPERM */
 	bool sealable;			/* memfd_create(MFD_ALLOW_SEALING) */
+	bool no_huge_align;		/* a file system that doesn't align large mappings for huge pages */
 };
 ASPACE_API int aspace_mapping_create(struct aspace_machine *machine,
 				     const struct aspace_mapping_options *options,

@@ -68,6 +68,7 @@ int aspace_mapping_create(struct aspace_machine *m, const struct aspace_mapping_
 	mapping->dev_minor = o.dev_minor;
 	mapping->ino = o.ino;
 	mapping->noexec = o.noexec;
+	mapping->no_huge_align = o.no_huge_align;
 	mapping->sealable = o.sealable;
 	if (!o.ops) {
 		mapping->charge_pages = true;

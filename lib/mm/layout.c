@@ -178,7 +178,7 @@ static bool wants_alignment(struct mm_struct *mm, struct aspace_file *file, uint
 	if (!mm->machine->options.thp_align)
 		return false;
 	if (file)
-		return file->f_mapping->ops && !file->vm_ops;
+		return file->f_mapping->ops && !file->f_mapping->no_huge_align && !file->vm_ops;
 	return !(flags & MAP_SHARED) && !addr && IS_ALIGNED(len, PMD_SIZE);
 }
 

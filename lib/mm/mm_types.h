@@ -149,7 +149,7 @@ struct address_space {
 	_Atomic uint64_t i_size;
 	uint32_t dev_major, dev_minor;
 	uint64_t ino;
-	bool noexec, sealable;
+	bool noexec, sealable, no_huge_align;
 	atomic_uint seals;
 	atomic_int i_mmap_writable;	/* shared, may-write areas; < 0: sealed against them */
 	struct rw_semaphore i_rwsem;	/* writing: who changes the file's bytes or length */
