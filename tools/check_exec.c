@@ -29,6 +29,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <ucontext.h>
 #include <unistd.h>
 #include <linux/capability.h>
@@ -45,7 +46,7 @@
 #endif
 
 enum { FD_COMMAND = 3, FD_REPLY = 4, FD_RING = 5, FD_PIPE_R = 6, FD_PIPE_W = 7, FD_PROC = 10, FD_FILE = 20 };
-enum { PROC_MAPS, PROC_SMAPS, PROC_PAGEMAP, PROC_STATUS, PROC_FDS };
+enum { PROC_MAPS, PROC_SMAPS, PROC_PAGEMAP, PROC_STATUS, PROC_MEM };
 
 /* The child's own variables, at CHECK_STATE. */
 struct state {
@@ -191,7 +192,7 @@ struct procmap_query_ {		/* <linux/fs.h> since 6.11 */
 
 static HOME void open_proc_one(int which, const char *path)
 {
-	int64_t fd = SYS(SYS_open, path, O_RDONLY);
+	int64_t fd = SYS(SYS_open, path, which == PROC_MEM ? O_RDWR : O_RDONLY);
 
 	if (fd < 0)
 		die(41);
@@ -208,6 +209,7 @@ static HOME void open_proc(void)
 	open_proc_one(PROC_SMAPS, "/proc/self/smaps");
 	open_proc_one(PROC_PAGEMAP, "/proc/self/pagemap");
 	open_proc_one(PROC_STATUS, "/proc/self/status");
+	open_proc_one(PROC_MEM, "/proc/self/mem");
 }
 
 static HOME int file_number(uint64_t dev, uint64_t ino)
@@ -551,6 +553,18 @@ static HOME int64_t op_rlimit(uint64_t which, uint64_t bytes)
 	return SYS(SYS_setrlimit, which, &r);
 }
 
+/* The number of bytes, and in a read a hash of them. */
+static HOME int64_t counted(int64_t ret, bool read)
+{
+	uint64_t h = 0;
+
+	if (ret <= 0 || !read)
+		return ret;
+	for (int64_t i = 0; i < ret; i++)
+		h = h * 31 + (unsigned char)ST->text[i];
+	return ret | (int64_t)(h & 0xffffffff) << 20;
+}
+
 /* A pipe carries bytes from and to the sequence's memory: user copies by the kernel. */
 static HOME int64_t op_copy(const struct check_op *op)
 {
@@ -558,15 +572,11 @@ static HOME int64_t op_copy(const struct check_op *op)
 	int64_t ret, have;
 
 	if (op->kind == OP_WRITE_FROM) {
-		uint64_t h = 0;
-
 		ret = SYS(SYS_write, FD_PIPE_W, op->a[0], n);
 		if (ret <= 0)
 			return ret;
 		SYS(SYS_read, FD_PIPE_R, ST->text, ret);
-		for (int64_t i = 0; i < ret; i++)
-			h = h * 31 + (unsigned char)ST->text[i];
-		return ret | (int64_t)(h & 0xffffffff) << 20;
+		return counted(ret, true);
 	}
 	for (uint64_t i = 0; i < n; i++)
 		ST->text[i] = (char)(i + n);
@@ -575,6 +585,23 @@ static HOME int64_t op_copy(const struct check_op *op)
 	if (ret < have)		/* what could not be copied is still in the pipe */
 		SYS(SYS_read, FD_PIPE_R, ST->text, have);
 	return ret;
+}
+
+/* process_vm_readv and process_vm_writev, /proc/PID/mem: as another process would. */
+static HOME int64_t op_remote(const struct check_op *op)
+{
+	uint64_t n = op->a[1] < CHECK_PAGE * 4 ? op->a[1] : CHECK_PAGE * 4;
+	struct iovec local = { ST->text, n }, remote = { (void *)op->a[0], n };
+	bool read = op->kind == OP_VM_READ || op->kind == OP_MEM_READ;
+	int64_t pid = SYS(SYS_getpid);
+
+	for (uint64_t i = 0; i < n; i++)
+		ST->text[i] = (char)(i + n);
+	switch (op->kind) {
+	case OP_VM_READ: return counted(SYS(SYS_process_vm_readv, pid, &local, 1, &remote, 1, 0), true);
+	case OP_VM_WRITE: return SYS(SYS_process_vm_writev, pid, &local, 1, &remote, 1, 0);
+	}
+	return counted(SYS(read ? SYS_pread64 : SYS_pwrite64, FD_PROC + PROC_MEM, ST->text, n, op->a[0]), read);
 }
 
 static HOME void run(struct check_slot *slot, unsigned from, unsigned to);
@@ -640,6 +667,7 @@ static HOME int64_t operate(struct check_slot *slot, unsigned i, const struct ch
 		return SYS(SYS_pwrite64, file_fd(a[0]), &value, 8, a[1]);
 	case OP_SEAL_FILE: return SYS(SYS_fcntl, file_fd(a[0]), 1033, a[1]);
 	case OP_READ_TO: case OP_WRITE_FROM: return op_copy(op);
+	case OP_VM_READ: case OP_VM_WRITE: case OP_MEM_READ: case OP_MEM_WRITE: return op_remote(op);
 	case OP_RLIMIT: return op_rlimit(a[0], a[1]);
 	case OP_PERSONALITY: SYS(SYS_personality, a[0]); return 0;
 	case OP_MDWE: return SYS(SYS_prctl, 65, a[0], 0, 0, 0);

@@ -33,12 +33,13 @@ static const struct check_profile profiles[] = {
 		[OP_MLOCKALL] = 1, [OP_MUNLOCKALL] = 1, [OP_MSYNC] = 4, [OP_MINCORE] = 6,
 		[OP_REMAP_FILE_PAGES] = 2, [OP_MSEAL] = 1, [OP_LOAD] = 50, [OP_STORE] = 60,
 		[OP_CALL] = 6, [OP_TRUNCATE] = 6, [OP_PUNCH] = 3, [OP_PREAD] = 4, [OP_PWRITE] = 4,
-		[OP_SEAL_FILE] = 1, [OP_READ_TO] = 5, [OP_WRITE_FROM] = 5, [OP_RLIMIT] = 2,
+		[OP_SEAL_FILE] = 1, [OP_READ_TO] = 5, [OP_WRITE_FROM] = 5, [OP_VM_READ] = 2,
+		[OP_VM_WRITE] = 3, [OP_MEM_READ] = 2, [OP_MEM_WRITE] = 4, [OP_RLIMIT] = 2,
 		[OP_FORK] = 5, [OP_MDWE] = 1, [OP_PERSONALITY] = 1, } },
 	{ "anon", false, {
 		[OP_MMAP] = 40, [OP_MUNMAP] = 15, [OP_BRK] = 8, [OP_MPROTECT] = 30, [OP_MREMAP] = 40,
 		[OP_MADVISE] = 40, [OP_MLOCK] = 3, [OP_MLOCK2] = 3, [OP_MUNLOCK] = 3, [OP_MINCORE] = 4,
-		[OP_LOAD] = 50, [OP_STORE] = 80, [OP_FORK] = 12, } },
+		[OP_LOAD] = 50, [OP_STORE] = 80, [OP_MEM_WRITE] = 4, [OP_FORK] = 12, } },
 	{ "files", false, {
 		[OP_MMAP] = 50, [OP_MUNMAP] = 10, [OP_MPROTECT] = 20, [OP_MREMAP] = 20,
 		[OP_MADVISE] = 20, [OP_MSYNC] = 8, [OP_MINCORE] = 10, [OP_REMAP_FILE_PAGES] = 4,
@@ -431,6 +432,7 @@ static void gen_args(struct gen *g, struct check_op *op)
 	case OP_PWRITE: a[0] = a_file(g); a[1] = file_offset(g); a[2] = check_random(g->rng) & 0xffffff; break;
 	case OP_SEAL_FILE: a[0] = a_file(g); a[1] = PICK(g, 1, 2, 4, 8, 16, 32, 6, 0, 64); break;
 	case OP_READ_TO: case OP_WRITE_FROM:
+	case OP_VM_READ: case OP_VM_WRITE: case OP_MEM_READ: case OP_MEM_WRITE:
 		do
 			a[0] = address(g);
 		while (a[0] + 5 * CHECK_PAGE >= CHECK_HOME && a[0] < CHECK_TASK_SIZE);

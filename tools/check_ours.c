@@ -383,11 +383,41 @@ static uint64_t copy_pages(struct check_ours *o, const struct check_op *op, uint
 	return done;
 }
 
+static int64_t hashed(int64_t n, const uint8_t *bytes)
+{
+	uint64_t h = 0;
+
+	for (int64_t i = 0; i < n; i++)
+		h = h * 31 + bytes[i];
+	return n | (int64_t)(h & 0xffffffff) << 20;
+}
+
+static int64_t op_remote(struct check_ours *o, const struct check_op *op)
+{
+	uint64_t n = op->a[1] < CHECK_PAGE * 4 ? op->a[1] : CHECK_PAGE * 4;
+	bool read = op->kind == OP_VM_READ || op->kind == OP_MEM_READ;
+	bool mem = op->kind == OP_MEM_READ || op->kind == OP_MEM_WRITE;
+	uint8_t bytes[CHECK_PAGE * 4];
+	int64_t ret;
+
+	for (uint64_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i + n);
+	if (mem && (int64_t)op->a[0] < 0)
+		return -EINVAL;		/* not an offset in a file */
+	if (!n)
+		return 0;
+	ret = aspace_access_remote(now(o)->mm, op->a[0], bytes, n,
+				   (read ? 0 : ASPACE_WRITE) | (mem ? ASPACE_FORCE : 0));
+	if (ret <= 0)
+		return mem ? -EIO : -EFAULT;
+	return read ? hashed(ret, bytes) : ret;
+}
+
 static int64_t op_copy(struct check_ours *o, const struct check_op *op)
 {
 	uint64_t n = op->a[1] < CHECK_PAGE * 4 ? op->a[1] : CHECK_PAGE * 4;
 	uint8_t bytes[CHECK_PAGE * 4];
-	uint64_t done, h = 0;
+	uint64_t done;
 
 	if (op->a[0] > CHECK_TASK_SIZE || n > CHECK_TASK_SIZE - op->a[0])
 		return -EFAULT;		/* access_ok comes before the count is looked at */
@@ -398,9 +428,7 @@ static int64_t op_copy(struct check_ours *o, const struct check_op *op)
 		return n ? -EFAULT : 0;
 	if (op->kind == OP_READ_TO)
 		return (int64_t)done;
-	for (uint64_t i = 0; i < done; i++)
-		h = h * 31 + bytes[i];
-	return (int64_t)done | (int64_t)(h & 0xffffffff) << 20;
+	return hashed((int64_t)done, bytes);
 }
 
 /* ---- protection keys ------------------------------------------------------------------------------ */
@@ -597,6 +625,7 @@ static int64_t operate(struct check_ours *o, const struct check_op *op, struct c
 	case OP_PWRITE: return op_pwrite(o, a[0], a[1], a[2]);
 	case OP_SEAL_FILE: return op_seal(o, a[0], a[1]);
 	case OP_READ_TO: case OP_WRITE_FROM: return op_copy(o, op);
+	case OP_VM_READ: case OP_VM_WRITE: case OP_MEM_READ: case OP_MEM_WRITE: return op_remote(o, op);
 	case OP_RLIMIT: return op_rlimit(o, a[0], a[1]);
 	case OP_PERSONALITY: aspace_mm_set_personality(mm, (unsigned)a[0]); return 0;
 	case OP_MDWE: return aspace_mm_set_mdwe(mm, (unsigned)a[0]);

@@ -231,7 +231,7 @@ static const char prelude[] =
 "#define _GNU_SOURCE\n"
 "#include <errno.h>\n#include <fcntl.h>\n#include <setjmp.h>\n#include <signal.h>\n#include <stdint.h>\n"
 "#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n#include <sys/auxv.h>\n#include <sys/mman.h>\n"
-"#include <sys/personality.h>\n#include <sys/prctl.h>\n#include <sys/resource.h>\n#include <sys/syscall.h>\n"
+"#include <sys/personality.h>\n#include <sys/prctl.h>\n#include <sys/resource.h>\n#include <sys/syscall.h>\n#include <sys/uio.h>\n"
 "#include <sys/wait.h>\n#include <unistd.h>\n\n"
 "#define A(x) ((void *)(x))\n"
 "#define DO(call) do { errno = 0; long r_ = (long)(call); say(#call, r_); } while (0)\n"
@@ -346,6 +346,15 @@ static void format_c(const struct check_op *op, char *buffer, size_t size)
 		add(&o, "{ int p_[2]; pipe(p_); write(p_[1], out + 32768, %" PRIu64 "); DO(%s(p_[%d], A(%#llx), %" PRIu64 ")); }",
 		    op->kind == OP_READ_TO ? op->a[1] : 0, op->kind == OP_READ_TO ? "read" : "write",
 		    op->kind == OP_READ_TO ? 0 : 1, a, op->a[1]);
+		break;
+	case OP_VM_READ: case OP_VM_WRITE:
+		add(&o, "{ struct iovec l_ = { out + 32768, %" PRIu64 " }, r_ = { A(%#llx), l_.iov_len }; "
+			"DO(process_vm_%sv(getpid(), &l_, 1, &r_, 1, 0)); }", op->a[1], a,
+		    op->kind == OP_VM_READ ? "read" : "write");
+		break;
+	case OP_MEM_READ: case OP_MEM_WRITE:
+		add(&o, "{ int f_ = open(\"/proc/self/mem\", O_RDWR); DO(p%s(f_, out + 32768, %" PRIu64 ", %#llx)); }",
+		    op->kind == OP_MEM_READ ? "read" : "write", op->a[1], a);
 		break;
 	case OP_MDWE: add(&o, "DO(prctl(PR_SET_MDWE, %llu, 0, 0, 0));", a); break;
 	case OP_MSEAL: add(&o, "DO(syscall(462, %#llx", a); add_c_args(&o, op, 1); add(&o, "));"); break;

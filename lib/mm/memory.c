@@ -640,7 +640,7 @@ static int no_such_memory(struct mm_struct *mm, uint64_t addr, int code, struct 
  * Takes mmap_lock for writing to let the area above addr grow, and for reading again. 0: look
  * again; -EFAULT: there is no stack, or it may not grow so far.
  */
-static int grow_stack(struct mm_struct *mm, uint64_t addr)
+int grow_stack(struct mm_struct *mm, uint64_t addr)
 {
 	struct vm_area_struct *vma;
 	int err = -EFAULT;

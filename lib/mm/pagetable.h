@@ -184,6 +184,8 @@ struct zap_details {
 };
 void zap_page_range(struct mmu_gather *tlb, struct vm_area_struct *vma, uint64_t start, uint64_t end,
 		    struct zap_details details);
+/* mmap_lock for reading; it is given up meanwhile. See memory.c. */
+int grow_stack(struct mm_struct *mm, uint64_t addr);
 /* The page loses an entry that may have been written through. Must it be flushed at once? */
 bool note_dirty(struct page *page, bool dirty);
 

@@ -47,10 +47,11 @@ static uint64_t leaf_phys(const struct pt_format *f, unsigned level, pte_t entry
 	return (pt_pfn(f, entry) << PAGE_SHIFT) + (addr & (pt_span(f, level) - 1));
 }
 
-/* What the hardware leaves in an entry that it goes through. */
+/* What the hardware leaves in an entry that it goes through. Another process marks the page instead. */
 static void mark_used(const struct pt_format *f, void *slot, pte_t entry, unsigned access)
 {
-	uint64_t bits = f->accessed | (access & ASPACE_WRITE ? f->dirty | f->soft_dirty : 0);
+	bool write = (access & ASPACE_WRITE) && !(access & ASPACE_REMOTE);
+	uint64_t bits = f->accessed | (write ? f->dirty | f->soft_dirty : 0);
 
 	if (bits & ~entry)
 		pt_change(f, slot, 0, bits);
@@ -96,6 +97,14 @@ static inline void unmap_user(struct mm_struct *mm, struct user_page *user, bool
 	spin_unlock(page_ptl(user->table));
 	if (page)
 		port_code_changed(m, page);
+}
+
+static void mark_page_dirty(struct aspace_machine *m, struct user_page *user)
+{
+	struct page *page = phys_to_page(m, (uint64_t)(user->host - m->ram));
+
+	if (!note_dirty(page, true))
+		atomic_fetch_or_explicit(&page->flags, PG_dirty, memory_order_relaxed);
 }
 
 static bool user_range_ok(const struct mm_struct *mm, uint64_t addr, uint64_t n)
@@ -161,6 +170,8 @@ static inline size_t copy_locked(struct mm_struct *mm, uint64_t addr, void *buff
 		    !map_user_fault(mm, addr, access, &user, &err))
 			break;
 		do_op(op, user.host, at, piece);
+		if ((access & ASPACE_REMOTE) && op == TO_USER)
+			mark_page_dirty(mm->machine, &user);
 		unmap_user(mm, &user, op != FROM_USER);
 		addr += piece;
 		at += op == CLEAR_USER ? 0 : piece;
@@ -262,7 +273,10 @@ static size_t access_piece(struct mm_struct *mm, uint64_t addr, void *buffer, si
 	bool write = access & ASPACE_WRITE;
 	struct vm_area_struct *vma = vma_lookup(mm, addr);
 
-	if (!vma)
+	if (!vma && (access & ASPACE_FORCE) && !grow_stack(mm, addr))
+		vma = vma_lookup(mm, addr);
+	/* What the processor would read because it may be written or executed, another process may not. */
+	if (!vma || (!write && !(access & ASPACE_FORCE) && !(vma->vm_flags & VM_READ)))
 		return 0;
 	if (vma->vm_flags & (VM_IO | VM_PFNMAP))
 		return access_driver(vma, addr, buffer, n, write);
