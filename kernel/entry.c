@@ -47,6 +47,11 @@ static int64_t call_handler(struct task_struct *task)
 	return entry->handler(task, &task->call);
 }
 
+static bool kill_pending(const struct task_struct *task)
+{
+	return (task->pending.set | task->signal->shared_pending.set) & SIGMASK(SIGKILL);
+}
+
 static void continue_syscall(struct task_struct *task)
 {
 	struct task_wait *wait = &task->wait;
@@ -60,7 +65,7 @@ static void continue_syscall(struct task_struct *task)
 		syscall_finish(task, result);
 		return;
 	}
-	if (signal_pending(task) && wait->on_signal != SIGNAL_KILLS) {
+	if (wait->on_signal == SIGNAL_KILLS ? kill_pending(task) : signal_pending(task)) {
 		wait_cleanup(task);
 		task->interrupted = true;
 		task->notify = true;

@@ -52,6 +52,8 @@ void exit_mm(struct task_struct *task)
 		uint64_t rss;
 
 		aspace_mm_stats(task->mm, &stats);
+		if (task->signal->leader == task->kernel->init)
+			task->kernel->init_mm_stats = stats;
 		rss = stats.hiwater_rss;
 		if (rss > task->signal->maxrss_pages)
 			task->signal->maxrss_pages = rss;

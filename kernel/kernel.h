@@ -264,6 +264,7 @@ struct kernel {
 	bool orphans;			/* it ended before the others */
 	bool abandoned;			/* which a copy of this process runs: nothing here is ours */
 	bool is_copy;			/* ... and that copy is us */
+	struct aspace_mm_stats init_mm_stats;	/* of the first program, when it ended */
 	int init_status;		/* wait status of the first process, when it ended */
 	int first_pid, next_pid, host_ppid;
 	int last_pid;			/* who ran last: statistics */

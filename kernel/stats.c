@@ -21,14 +21,22 @@ static size_t collect(struct kernel *k, struct figure *f, size_t room)
 {
 	struct aspace_machine_stats m = { .size = sizeof(m) };
 	const struct cpu_counters *c = cpu_counters(k->cpu);
-	uint64_t calls = 0, unknown = 0;
+	const struct aspace_mm_stats *p = &k->init_mm_stats;
+	uint64_t calls = 0, unknown = 0, tables = 0;
 
 	aspace_machine_stats(k->machine, &m);
 	for (int i = 0; i < NR_SYSCALLS; i++) {
 		calls += k->syscall_count[i];
 		unknown += k->unknown_count[i];
 	}
+	for (int level = 0; level < 5; level++)
+		tables += p->page_tables[level];
 	const struct figure all[] = {
+		{ "program", "areas", p->map_count },
+		{ "program", "pages", p->total_vm },
+		{ "program", "resident", p->rss_anon + p->rss_file + p->rss_shmem },
+		{ "program", "most_resident", p->hiwater_rss },
+		{ "program", "page_tables", tables },
 		{ "tasks", "forks", k->nr_forks },
 		{ "tasks", "threads", k->nr_threads_made },
 		{ "tasks", "execs", k->nr_execs },
