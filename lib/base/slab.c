@@ -123,6 +123,7 @@ static struct slab *partial_slab(struct kmem_cache *cache)
 	slab = list_first_entry_or_null(&cache->empty, struct slab, link);
 	if (slab) {
 		list_move(&slab->link, &cache->partial);
+		cache->nr_empty--;
 		return slab;
 	}
 	slab = slab_new(cache);
@@ -178,8 +179,9 @@ void kmem_cache_free(struct kmem_cache *cache, void *object)
 	slab->free = object;
 	cache->in_use--;
 	if (--slab->in_use == 0) {
-		if (list_empty(&cache->empty)) {
+		if (cache->nr_empty < SLABS_KEPT) {
 			list_move(&slab->link, &cache->empty);
+			cache->nr_empty++;
 		} else {
 			list_del(&slab->link);
 			cache->slabs--;

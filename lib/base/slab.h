@@ -44,13 +44,15 @@ void *domain_alloc(struct alloc_domain *domain, size_t size);
 void domain_free(struct alloc_domain *domain, void *ptr, size_t size);
 
 #define SLAB_BYTES 32768u
+#define SLABS_KEPT 64u
 
 struct kmem_cache {
 	const char *name;
 	struct alloc_domain *domain;
 	unsigned int size, first, per_slab;	/* bytes of an object; of the header; objects a slab */
 	spinlock_t lock;
-	struct list_head partial, full, empty;	/* of struct slab; at most one is kept empty */
+	struct list_head partial, full, empty;	/* of struct slab */
+	unsigned int nr_empty;			/* at most SLABS_KEPT: a fork's worth, for the next one */
 	unsigned long slabs, in_use;
 };
 
