@@ -63,6 +63,32 @@ __attribute__((format(printf, 2, 3))) static void seq_printf(struct seq *m, cons
 	seq_write(m, line, min((size_t)n, sizeof(line) - 1));
 }
 
+/* printf knows numbers, too, but takes ten times as long; smaps has twenty for each area. */
+static char *put_hex(char *p, uint64_t value, int width)
+{
+	int digits = 1;
+
+	while (digits < 16 && value >> (4 * digits))
+		digits++;
+	digits = max(digits, width);
+	for (int i = digits - 1; i >= 0; i--)
+		*p++ = "0123456789abcdef"[value >> (4 * i) & 15];
+	return p;
+}
+
+static char *put_decimal(char *p, uint64_t value)
+{
+	char digits[20];
+	int n = 0;
+
+	do
+		digits[n++] = (char)('0' + value % 10);
+	while (value /= 10);
+	while (n)
+		*p++ = digits[--n];
+	return p;
+}
+
 /* A newline in a file's name would end the line: it is written as an octal escape. */
 static void seq_escaped(struct seq *m, const char *text, const char *escape)
 {
@@ -112,31 +138,6 @@ const char *vma_name(struct vm_area_struct *vma, char *buffer, size_t n)
 		return "";
 	snprintf(buffer, n, file ? "[anon_shmem:%s]" : "[anon:%s]", vma->anon_name->name);
 	return buffer;
-}
-
-static char *put_hex(char *p, uint64_t value, int width)
-{
-	int digits = 1;
-
-	while (digits < 16 && value >> (4 * digits))
-		digits++;
-	digits = max(digits, width);
-	for (int i = digits - 1; i >= 0; i--)
-		*p++ = "0123456789abcdef"[value >> (4 * i) & 15];
-	return p;
-}
-
-static char *put_decimal(char *p, uint64_t value)
-{
-	char digits[20];
-	int n = 0;
-
-	do
-		digits[n++] = (char)('0' + value % 10);
-	while (value /= 10);
-	while (n)
-		*p++ = digits[--n];
-	return p;
 }
 
 static char *put_permissions(char *p, uint64_t flags)
@@ -196,9 +197,16 @@ static void gather(struct vm_area_struct *vma, struct mem_size_stats *mss)
 		smaps_gather(vma, mss);
 }
 
+/* The figure stands right in eight columns, as by "%8lu kB\n". */
 static void show_kb(struct seq *m, const char *label, uint64_t bytes)
 {
-	seq_printf(m, "%s%8lu kB\n", label, (unsigned long)(bytes >> 10));
+	char text[32], *end = put_decimal(text, bytes >> 10);
+	size_t width = (size_t)(end - text);
+
+	seq_puts(m, label);
+	seq_write(m, "        ", width < 8 ? 8 - width : 0);
+	memcpy(end, " kB\n", 4);
+	seq_write(m, text, width + 4);
 }
 
 /* pss is kept in 1/4096 bytes. */
