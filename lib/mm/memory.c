@@ -141,9 +141,13 @@ static void page_add_new_anon_rmap(struct page *page, struct vm_area_struct *vma
 	page->index = linear_page_index(vma, addr);
 }
 
-/* Sets the entry if there still is none. The page's reference goes into it, or is put. */
+/*
+ * Sets the entry if there still is none. The page's reference goes into it, or is put: when page_ptl
+ * is dropped, the page may be another's already.
+ */
 static bool install_page(struct vm_fault *vmf, struct page *page, pte_t entry)
 {
+	int kind = page_rss_kind(page);
 	bool none;
 
 	spin_lock(page_ptl(vmf->table));
@@ -152,7 +156,7 @@ static bool install_page(struct vm_fault *vmf, struct page *page, pte_t entry)
 		set_new_entry(vmf, vmf->slot, page, entry);
 	spin_unlock(page_ptl(vmf->table));
 	if (none)
-		rss_add(vmf->mm, page_rss_kind(page), 1);
+		rss_add(vmf->mm, kind, 1);
 	else
 		put_page(vmf->mm->machine, page);
 	return none;
@@ -230,6 +234,7 @@ static bool map_pages(struct vm_fault *vmf, struct page **pages, unsigned n, boo
 	const struct pt_format *f = fault_format(vmf);
 	struct page *left[FAULT_AROUND_MAX];
 	struct page *table = vmf->table;
+	int kind = n ? page_rss_kind(pages[0]) : MM_FILEPAGES;
 	unsigned nr_left = 0;
 	int64_t rss = 0;
 	bool hit = false;
@@ -249,8 +254,7 @@ static bool map_pages(struct vm_fault *vmf, struct page **pages, unsigned n, boo
 		rss++;
 	}
 	spin_unlock(page_ptl(table));
-	if (n)
-		rss_add(vmf->mm, page_rss_kind(pages[0]), rss);
+	rss_add(vmf->mm, kind, rss);
 	if (nr_left)
 		free_pages_batch(vmf->mm->machine, left, nr_left);
 	return hit;
@@ -356,10 +360,11 @@ static int do_shared_fault(struct vm_fault *vmf, struct address_space *mapping)
 	const struct pt_format *f = fault_format(vmf);
 	struct page *page;
 	bool none;
-	int err = get_file_page(vmf, mapping, &page);
+	int kind, err = get_file_page(vmf, mapping, &page);
 
 	if (err)
 		return err;
+	kind = page_rss_kind(page);
 	err = do_page_mkwrite(vmf);
 	if (err) {
 		put_page(vmf->mm->machine, page);
@@ -376,7 +381,7 @@ static int do_shared_fault(struct vm_fault *vmf, struct address_space *mapping)
 		put_page(vmf->mm->machine, page);
 		return fault_spurious(vmf);
 	}
-	rss_add(vmf->mm, page_rss_kind(page), 1);
+	rss_add(vmf->mm, kind, 1);
 	COUNT(vmf->mm, file);
 	return fault_done(vmf, "file");
 }
