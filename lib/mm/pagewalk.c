@@ -127,9 +127,16 @@ static uint64_t pagemap_of(struct mm_struct *mm, struct pt_pos pos, uint64_t add
 	       (atomic_load_explicit(&page->_mapcount, memory_order_relaxed) == 1 ? PM_EXCLUSIVE : 0);
 }
 
+/* Under the table's lock, for without it the frame may be another page by the time it's looked at. */
 uint64_t pagemap_entry(struct vm_area_struct *vma, uint64_t addr)
 {
-	return pagemap_of(vma->vm_mm, pt_find(vma->vm_mm, addr), addr);
+	struct pt_pos pos = pt_find(vma->vm_mm, addr);
+	uint64_t entry;
+
+	spin_lock(page_ptl(pos.table));
+	entry = pagemap_of(vma->vm_mm, pos, addr);
+	spin_unlock(page_ptl(pos.table));
+	return entry;
 }
 
 /* Entries are zero outside areas; there is one for every address that a user can have. */
@@ -290,13 +297,12 @@ struct leaf_walk {
 	int (*leaf)(void *priv, const struct aspace_pte *pte);
 	void *priv;
 	unsigned n;
-	struct { uint64_t addr; pte_t entry; } found[WALK_BATCH];
+	struct { uint64_t addr; pte_t entry; bool anon; } found[WALK_BATCH];
 };
 
 static void describe_leaf(struct mm_struct *mm, unsigned level, pte_t entry, uint64_t addr, struct aspace_pte *pte)
 {
 	const struct pt_format *f = pt_format(mm);
-	struct page *page = vm_normal_page(mm->machine, entry);
 
 	*pte = (struct aspace_pte){
 		.size = sizeof(*pte),
@@ -307,7 +313,6 @@ static void describe_leaf(struct mm_struct *mm, unsigned level, pte_t entry, uin
 		.accessed = entry & f->accessed,
 		.dirty = entry & f->dirty,
 		.zero_page = pt_pfn(f, entry) == page_to_pfn(mm->machine, mm->machine->zero_page),
-		.anon = page && page_is_anon(page),
 	};
 }
 
@@ -319,16 +324,21 @@ static int tell_leaves(struct leaf_walk *walk, unsigned level)
 		struct aspace_pte pte;
 
 		describe_leaf(walk->walk.mm, level, walk->found[i].entry, walk->found[i].addr, &pte);
+		pte.anon = walk->found[i].anon;
 		ret = walk->leaf(walk->priv, &pte);
 	}
 	return ret;
 }
 
+/* page_ptl is held: who the frame belongs to can't be asked later. */
 static void note_leaf(struct leaf_walk *walk, pte_t entry, uint64_t addr)
 {
+	struct page *page = vm_normal_page(walk->walk.mm->machine, entry);
+
 	if (!(entry & pt_format(walk->walk.mm)->present))
 		return;
 	walk->found[walk->n].addr = addr;
+	walk->found[walk->n].anon = page && page_is_anon(page);
 	walk->found[walk->n++].entry = entry;
 }
 
@@ -354,11 +364,14 @@ static int leaf_huge(struct pt_walk *pt_walk, struct page *table, void *slot, un
 {
 	struct leaf_walk *walk = container_of(pt_walk, struct leaf_walk, walk);
 	const struct pt_format *f = pt_format(pt_walk->mm);
-	pte_t entry = pt_read(f, slot);
+	pte_t entry;
 
 	walk->n = 0;
+	spin_lock(page_ptl(table));
+	entry = pt_read(f, slot);
 	if (pt_leaf(f, level, entry))
 		note_leaf(walk, entry, ALIGN_DOWN(addr, pt_span(f, level)));
+	spin_unlock(page_ptl(table));
 	return tell_leaves(walk, level);
 }
 
