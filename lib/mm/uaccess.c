@@ -135,20 +135,28 @@ static bool map_user_fault(struct mm_struct *mm, uint64_t addr, unsigned access,
 enum user_op { FROM_USER, TO_USER, CLEAR_USER };
 
 /* Eight aligned bytes are one access, which another thread sees whole. */
-static inline void copy_bytes(void *to, const void *from, size_t n)
+static inline void word_op(enum user_op op, uint64_t *user, void *buffer)
 {
-	if (n == 8)
-		memcpy(to, from, 8);
-	else
-		memcpy(to, from, n);
+	uint64_t word = 0;
+
+	if (op == FROM_USER) {
+		word = __atomic_load_n(user, __ATOMIC_RELAXED);
+		memcpy(buffer, &word, sizeof(word));
+	} else {
+		if (op == TO_USER)
+			memcpy(&word, buffer, sizeof(word));
+		__atomic_store_n(user, word, __ATOMIC_RELAXED);
+	}
 }
 
 static inline void do_op(enum user_op op, uint8_t *user, void *buffer, size_t n)
 {
-	if (op == FROM_USER)
-		copy_bytes(buffer, user, n);
+	if (n == sizeof(uint64_t) && !((uintptr_t)user % sizeof(uint64_t)))
+		word_op(op, (uint64_t *)user, buffer);
+	else if (op == FROM_USER)
+		memcpy(buffer, user, n);
 	else if (op == TO_USER)
-		copy_bytes(user, buffer, n);
+		memcpy(user, buffer, n);
 	else
 		memset(user, 0, n);
 }
