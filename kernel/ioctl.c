@@ -22,7 +22,6 @@
 
 /* ---- controlling terminals */
 
-#define ENOIOCTLCMD 515		/* not this family's; never seen by a guest */
 
 struct tty {
 	struct tty *next;
@@ -415,6 +414,8 @@ SYSCALL(ioctl)
 	if (!f || f->path_only)
 		return -EBADF;
 	r = file_ioctl(task, f, fd, cmd, args->a[2]);
+	if (r == -ENOIOCTLCMD && f->ops && f->ops->ioctl)
+		r = f->ops->ioctl(f, task, cmd, args->a[2]);
 	if (r == -ENOIOCTLCMD && f->kind == KFILE_TTY)
 		r = tty_ioctl(task, f, cmd, args->a[2]);
 	if (r != -ENOIOCTLCMD)

@@ -39,10 +39,14 @@ enum kfile_kind {
 
 struct kfile;
 /* A file whose contents are made here (proc files): positions are kept in kfile->pos. */
+#define ENOIOCTLCMD 515	/* inside only: not a command of this kind of file */
+
 struct kfile_ops {
 	int64_t (*read)(struct kfile *file, struct task_struct *task, uint64_t pos, void *buf, size_t n);
 	int64_t (*write)(struct kfile *file, struct task_struct *task, uint64_t pos, const void *buf,
 			 size_t n);
+	/* NULL, or -ENOIOCTLCMD for a command that isn't the file's */
+	int64_t (*ioctl)(struct kfile *file, struct task_struct *task, unsigned cmd, uint64_t arg);
 	int64_t (*getdents)(struct kfile *file, struct task_struct *task, void *buf, size_t n);
 	void (*release)(struct kfile *file);
 };

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "kfile.h"
+#include "proc_query.h"
 #include "syscalls_fs.h"
 #include "vdso.h"
 #include "task.h"
@@ -1077,10 +1078,32 @@ static void release(struct kfile *f)
 	free(pf);
 }
 
-static const struct kfile_ops text_ops = { read_text, write_text, NULL, release };
-static const struct kfile_ops mem_ops = { read_mem, write_mem, NULL, release };
-static const struct kfile_ops pagemap_ops = { read_pagemap, NULL, NULL, release };
-static const struct kfile_ops dir_ops = { NULL, NULL, read_dir, release };
+/* PROCMAP_QUERY of maps, PAGEMAP_SCAN of pagemap. */
+static int64_t query_maps(struct kfile *f, struct task_struct *task, unsigned cmd, uint64_t arg)
+{
+	struct proc_file *pf = f->priv;
+	struct task_struct *t = task_of(task, pf);
+
+	if (pf->node->show != show_maps || cmd != PROCMAP_QUERY)
+		return -ENOIOCTLCMD;
+	return t && t->mm ? procmap_query(task, t->mm, arg) : -ESRCH;
+}
+
+static int64_t scan_pagemap(struct kfile *f, struct task_struct *task, unsigned cmd, uint64_t arg)
+{
+	struct task_struct *t = task_of(task, f->priv);
+
+	if (cmd != PAGEMAP_SCAN)
+		return -ENOIOCTLCMD;
+	return t && t->mm ? pagemap_scan(task, t->mm, arg) : -ESRCH;
+}
+
+static const struct kfile_ops text_ops = {
+	.read = read_text, .write = write_text, .ioctl = query_maps, .release = release,
+};
+static const struct kfile_ops mem_ops = { .read = read_mem, .write = write_mem, .release = release };
+static const struct kfile_ops pagemap_ops = { .read = read_pagemap, .ioctl = scan_pagemap, .release = release };
+static const struct kfile_ops dir_ops = { .getdents = read_dir, .release = release };
 
 static const struct kfile_ops *ops_of(const struct proc_node *node)
 {

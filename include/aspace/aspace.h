@@ -410,6 +410,30 @@ ASPACE_API int aspace_print_status(struct aspace_mm *mm, aspace_emit emit, void 
 /* Entries of pagemap, one for each page from addr on. Entries written or errno. */
 ASPACE_API int64_t aspace_pagemap_read(struct aspace_mm *mm, uint64_t addr, uint64_t *entries,
 				       size_t n);
+/* What PAGEMAP_SCAN says of a page: linux/fs.h's numbers. */
+#define ASPACE_PAGE_IS_WRITTEN	(1ull << 1)	/* every page that is not write-protected by userfaultfd */
+#define ASPACE_PAGE_IS_FILE	(1ull << 2)
+#define ASPACE_PAGE_IS_PRESENT	(1ull << 3)
+#define ASPACE_PAGE_IS_SWAPPED	(1ull << 4)
+#define ASPACE_PAGE_IS_PFNZERO	(1ull << 5)
+#define ASPACE_PAGE_IS_HUGE	(1ull << 6)
+#define ASPACE_PAGE_IS_SOFT_DIRTY (1ull << 7)
+#define ASPACE_PAGE_IS_GUARD	(1ull << 8)
+
+struct aspace_page_region {
+	uint64_t start, end, categories;
+};
+struct aspace_pagemap_scan {
+	size_t size;
+	uint64_t start, end;		/* page aligned */
+	uint64_t max_pages;		/* 0: no limit */
+	uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
+	struct aspace_page_region *regions;	/* NULL: only walk */
+	size_t nr_regions;		/* room; neighbours with the same categories are one region */
+	uint64_t walk_end;		/* result: up to here everything was looked at */
+};
+/* The pages of areas in [start, end) whose categories match. Regions written, or a negative errno. */
+ASPACE_API int64_t aspace_pagemap_scan(struct aspace_mm *mm, struct aspace_pagemap_scan *scan);
 ASPACE_API int aspace_clear_refs(struct aspace_mm *mm, int what);	/* the number written to it */
 
 /* ---- areas only ---------------------------------------------------------------------------- */

@@ -221,6 +221,7 @@ static int dup_mmap(struct mm_struct *mm, struct mm_struct *old)
 	for (vma = find_vma(old, 0); vma && !error; vma = vma_next(vma))
 		if (!(vma->vm_flags & VM_DONTCOPY))
 			error = copy_area(mm, vma);
+	range_index_unreserve(&mm->mm_mt);
 	mm->hiwater_vm = mm->total_vm;
 	return error;
 }

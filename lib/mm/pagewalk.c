@@ -158,6 +158,104 @@ int64_t aspace_pagemap_read(struct aspace_mm *mm, uint64_t addr, uint64_t *entri
 	return (int64_t)done;
 }
 
+/* ---- PAGEMAP_SCAN ------------------------------------------------------------------------------- */
+
+struct scan_walk {
+	struct pt_walk walk;	/* first */
+	struct aspace_pagemap_scan *scan;
+	size_t found;		/* regions */
+	uint64_t pages;
+};
+
+static bool scan_matches(const struct aspace_pagemap_scan *s, uint64_t categories)
+{
+	categories ^= s->category_inverted;
+	return (categories & s->category_mask) == s->category_mask &&
+	       (!s->category_anyof_mask || categories & s->category_anyof_mask);
+}
+
+/*
+ * [addr, end) is of one kind. 0, or 1: there is no room for all of it, and walk_end says where that
+ * begins. A walk whose room is just used up goes on until it finds more.
+ */
+static int scan_output(struct scan_walk *w, uint64_t addr, uint64_t end, uint64_t categories)
+{
+	struct aspace_pagemap_scan *s = w->scan;
+	struct aspace_page_region *last = w->found ? &s->regions[w->found - 1] : NULL;
+	uint64_t left = s->max_pages ? s->max_pages - w->pages : UINT64_MAX;
+	uint64_t stop = (end - addr) >> PAGE_SHIFT <= left ? end : addr + (left << PAGE_SHIFT);
+
+	if (!s->regions || !scan_matches(s, categories))
+		return 0;
+	categories &= s->return_mask;
+	if (last && last->end == addr && last->categories == categories)
+		last->end = stop;
+	else if (stop > addr && w->found < s->nr_regions)
+		s->regions[w->found++] = (struct aspace_page_region){ addr, stop, categories };
+	else
+		stop = addr;
+	w->pages += (stop - addr) >> PAGE_SHIFT;
+	s->walk_end = stop < end ? stop : s->walk_end;
+	return stop < end;
+}
+
+static uint64_t scan_categories(struct mm_struct *mm, unsigned level, pte_t entry)
+{
+	const struct pt_format *f = pt_format(mm);
+	struct page *page;
+
+	if (pt_marker(f, entry) == PT_MARKER_GUARD)
+		return ASPACE_PAGE_IS_SWAPPED | ASPACE_PAGE_IS_GUARD | ASPACE_PAGE_IS_WRITTEN;
+	if (!pt_leaf(f, level, entry))
+		return ASPACE_PAGE_IS_WRITTEN;
+	page = vm_normal_page(mm->machine, entry);
+	return ASPACE_PAGE_IS_PRESENT | ASPACE_PAGE_IS_WRITTEN | (page && !page_is_anon(page) ? ASPACE_PAGE_IS_FILE : 0) |
+	       (pt_is_zero_page(mm->machine, entry) ? ASPACE_PAGE_IS_PFNZERO : 0) |
+	       (level ? ASPACE_PAGE_IS_HUGE : 0);
+}
+
+static int scan_entries(struct pt_walk *walk, struct page *table, void *slot, uint64_t addr, uint64_t end)
+{
+	struct scan_walk *w = container_of(walk, struct scan_walk, walk);
+	const struct pt_format *f = pt_format(walk->mm);
+	int stop = 0;
+
+	for (; addr < end && !stop; addr += PAGE_SIZE, slot = pt_slot_next(f, slot))
+		stop = scan_output(w, addr, addr + PAGE_SIZE, scan_categories(walk->mm, 0, pt_read(f, slot)));
+	return stop;
+}
+
+static int scan_huge(struct pt_walk *walk, struct page *table, void *slot, unsigned level, uint64_t addr, uint64_t end)
+{
+	return scan_output(container_of(walk, struct scan_walk, walk), addr, end,
+			   scan_categories(walk->mm, level, pt_read(pt_format(walk->mm), slot)));
+}
+
+static int scan_hole(struct pt_walk *walk, uint64_t addr, uint64_t end)
+{
+	return scan_output(container_of(walk, struct scan_walk, walk), addr, end, 0);
+}
+
+int64_t aspace_pagemap_scan(struct aspace_mm *mm, struct aspace_pagemap_scan *scan)
+{
+	struct scan_walk w = {
+		.walk = { .mm = mm, .entries = scan_entries, .huge = scan_huge, .partly = true, .hole = scan_hole },
+		.scan = scan,
+	};
+	struct vm_area_struct *vma;
+	int stop = 0;
+
+	if (offset_in_page(scan->start) || offset_in_page(scan->end) || !mm->machine->nr_frames)
+		return -EINVAL;
+	scan->walk_end = scan->end;
+	down_read(&mm->mmap_lock);
+	for (vma = find_vma(mm, scan->start); vma && vma->vm_start < scan->end && !stop; vma = vma_next(vma))
+		stop = walk_page_range(&w.walk, max((uint64_t)vma->vm_start, scan->start),
+				       min((uint64_t)vma->vm_end, scan->end));
+	up_read(&mm->mmap_lock);
+	return (int64_t)w.found;
+}
+
 /* ---- mincore -------------------------------------------------------------------------------------- */
 
 struct mincore_walk {
