@@ -336,7 +336,8 @@ static bool file_profile(const char *path, char *name, size_t size)
 static int usage(FILE *out)
 {
 	fprintf(out, "usage: aspace check [--ops N] [--seed S] [--profile P] [--length N] [--full-every N]\n"
-		     "                    [--index range-tree|rbtree] [--keep-going N] [--save DIR] [--no-smaps] [--c] [--json] [--progress]\n"
+		     "                    [--index range-tree|rbtree] [--keep-going N] [--save DIR] [--no-smaps]\n"
+		     "                    [--c] [--json] [--progress]\n"
 		     "       aspace check --replay FILE... [--profile P] [--c]\n"
 		     "Random sequences of memory operations, by the library and by this host's kernel; the first\n"
 		     "difference is shrunk and printed (--c: as a C program for a plain Linux).\n"

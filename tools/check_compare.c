@@ -15,7 +15,7 @@ static void letters(uint64_t flags, char *out)
 {
 	for (unsigned i = 0; i < CHECK_NR_VMFLAGS; i++)
 		if (flags >> i & 1)
-			memcpy(out, CHECK_VMFLAGS + 3 * i, 3), out += 3;
+			memcpy(out, &CHECK_VMFLAGS[3 * i], 3), out += 3;
 	*out = 0;
 }
 

@@ -98,7 +98,7 @@ static bool chance(struct gen *g, unsigned percent)
 }
 #define PICK(g, ...) ((const uint64_t[]){ __VA_ARGS__ })[below(g, sizeof((uint64_t[]){ __VA_ARGS__ }) / 8)]
 
-/* ---- addresses and lengths ----------------------------------------------------------------------- */
+/* ---- addresses and lengths --------------------------------------------------------------------- */
 
 /*
  * Where sequences play: below the place where unhinted mappings go, and around ends of page
@@ -194,7 +194,7 @@ static void range(struct gen *g, struct check_op *op)
 	} while (!harmless(op->a[0], op->a[1]));
 }
 
-/* ---- arguments -------------------------------------------------------------------------------------- */
+/* ---- arguments --------------------------------------------------------------------------------- */
 
 static uint64_t prot(struct gen *g)
 {

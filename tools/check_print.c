@@ -10,7 +10,7 @@
 
 #include "check.h"
 
-/* ---- text ---------------------------------------------------------------------------------------- */
+/* ---- text -------------------------------------------------------------------------------------- */
 
 struct out {
 	char *at;
@@ -110,7 +110,7 @@ void check_print_text(FILE *out, const struct check_sequence *seq)
 	}
 }
 
-/* ---- parsing --------------------------------------------------------------------------------------- */
+/* ---- parsing ----------------------------------------------------------------------------------- */
 
 static bool parse_word(enum check_arg arg, const char *s, size_t n, uint64_t *value)
 {
@@ -216,12 +216,12 @@ void check_print_areas(FILE *out, const struct check_picture *p, const char *pre
 			fprintf(out, " shared anonymous");
 		for (unsigned f = 0; p->full && f < CHECK_NR_VMFLAGS; f++)
 			if (a->vmflags >> f & 1)
-				fprintf(out, "%s%.2s", f ? " " : "  ", CHECK_VMFLAGS + 3 * f);
+				fprintf(out, "%s%.2s", f ? " " : "  ", &CHECK_VMFLAGS[3 * f]);
 		fprintf(out, "\n");
 	}
 }
 
-/* ---- a C program -------------------------------------------------------------------------------------- */
+/* ---- a C program ------------------------------------------------------------------------------- */
 
 static const char prelude[] =
 "/*\n"
