@@ -5,14 +5,15 @@
  *
  *	check_gen.c      what to do next, seen the areas as they are
  *	     |
- *	check_ours.c     does it in the library ----------.
+ *	check_ours*.c    does it in the library ----------.
  *	     |                                             > struct check_trace, twice
  *	check_host.c     hands it to a child process       |
- *	  check_exec.c   does it there, in the kernel ----'
+ *	  check_exec*.c  does it there, in the kernel ----'
  *	     |
  *	check_compare.c  the first step at which the two traces differ
  *	check_shrink.c   a shorter sequence that still differs
  *	check_print.c    the sequence as text (corpus, --replay) and as a C program
+ *	check_ops.c      the operations' names and the meaning of their arguments
  *	check_coverage.c which operations, flags and outcomes were seen
  *
  * The library goes first: what to do next is chosen by looking at its areas. The kernel's side runs
