@@ -82,6 +82,32 @@ void range_index_set_bounds(struct range_index *index, struct range_node *node, 
 	STRUCTURE(index, set_bounds, node, start, end);
 }
 
+void range_index_split(struct range_index *index, struct range_node *range, struct range_node *above)
+{
+	DEBUG_ON(above->start <= range->start || above->start >= above->end || above->end != range->end);
+	if (index->kind == RANGE_INDEX_TREE) {
+		index->count++;
+		range_tree_split(index, range, above);
+		return;
+	}
+	range_index_set_bounds(index, range, range->start, above->start);
+	range_index_insert(index, above);
+}
+
+void range_index_join(struct range_index *index, struct range_node *range, struct range_node *last)
+{
+	struct range_node *first = range->next, *node;
+	unsigned long end = last->end;
+
+	if (index->kind == RANGE_INDEX_TREE && range_tree_join(index, range, last)) {
+		for (node = first; node; node = node->next)
+			index->count--;
+		return;
+	}
+	range_index_erase_run(index, first, last);
+	range_index_set_bounds(index, range, range->start, end);
+}
+
 bool range_index_gap_lowest(struct range_index *index, unsigned long lo, unsigned long hi, unsigned long size,
 			    unsigned long *at)
 {

@@ -95,6 +95,17 @@ void range_index_set_bounds(struct range_index *index, struct range_node *node, 
 			    unsigned long end);
 
 /*
+ * range becomes two without a gap: it keeps what is below above->start, and `above`, which ends where it
+ * ended, is inserted. Memory was reserved.
+ */
+void range_index_split(struct range_index *index, struct range_node *range, struct range_node *above);
+/*
+ * range takes over what the ranges behind it cover, up to and with `last`; no gap is between them. They
+ * are out, and stay linked to each other by next.
+ */
+void range_index_join(struct range_index *index, struct range_node *range, struct range_node *last);
+
+/*
  * The lowest, or highest, address `at` such that [at, at + size) is free and within [lo, hi). false:
  * there is none. size > 0.
  */

@@ -57,5 +57,7 @@ void range_tree_init(struct range_index *index);
 int range_tree_reserve(struct range_index *index, unsigned int n);
 void range_tree_unreserve(struct range_index *index);
 void range_tree_destroy(struct range_index *index);
+void range_tree_split(struct range_index *index, struct range_node *range, struct range_node *above);
+bool range_tree_join(struct range_index *index, struct range_node *range, struct range_node *last);
 
 #endif

@@ -700,6 +700,36 @@ void range_tree_set_bounds(struct range_index *index, struct range_node *range, 
 		set_gap(range->next->leaf, 0, range->next->start - end);
 }
 
+/* No gap changes, and no end that a parent knows. */
+void range_tree_split(struct range_index *index, struct range_node *range, struct range_node *above)
+{
+	struct range_leaf *leaf = range->leaf;
+	unsigned int i = slot_above(leaf, range->start);
+	struct entry entry = { .what = above, .end = above->end };
+
+	range->end = leaf->end[i] = above->start;
+	range_list_link(index, above, range, range->next);
+	entry.keep = keep_for(above);
+	insert_slot(index, leaf, i + 1, &entry);
+}
+
+/* The same backwards, if all is in one leaf; else false. */
+bool range_tree_join(struct range_index *index, struct range_node *range, struct range_node *last)
+{
+	struct range_leaf *leaf = range->leaf;
+	unsigned int i, n;
+
+	if (last->leaf != leaf)
+		return false;
+	i = slot_above(leaf, range->start);
+	n = slot_above(leaf, last->start) - i;
+	range->end = leaf->end[i] = last->end;
+	range_list_unlink(index, range->next, last);
+	remove_slots(leaf, i + 1, n);
+	settle(index, leaf);
+	return true;
+}
+
 /* ---- checking --------------------------------------------------------------------------------------- */
 
 struct tree_check {

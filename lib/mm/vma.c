@@ -198,9 +198,8 @@ int split_vma_over_limit(struct vm_area_struct *vma, uint64_t addr, struct vm_ar
 
 	vma_link_file(new);
 	vma_rmap_change_begin(&change);
-	range_index_set_bounds(&mm->mm_mt, &vma->node, vma->vm_start, addr);
+	range_index_split(&mm->mm_mt, &vma->node, &new->node);
 	vma_rmap_change_end(&change);
-	range_index_insert(&mm->mm_mt, &new->node);
 	*above = new;
 	return 0;
 }
@@ -344,27 +343,39 @@ static void shrink_middle(struct vma_merge *m)
 	}
 }
 
-struct vm_area_struct *vma_merge_commit(struct vma_merge *m)
+/* The target's bounds, and those who go. */
+static void merge_bounds(struct vma_merge *m, struct vm_area_struct *gone, struct vm_area_struct *next_gone)
 {
 	struct range_index *areas = &m->mm->mm_mt;
+
+	if (m->left && gone) {
+		range_index_join(areas, &m->prev->node, next_gone ? &next_gone->node : &gone->node);
+		return;
+	}
+	if (gone)
+		range_index_erase(areas, &gone->node);
+	else if (m->middle)
+		shrink_middle(m);
+	if (m->left)
+		range_index_set_bounds(areas, &m->prev->node, m->prev->vm_start, m->end);
+	else
+		range_index_set_bounds(areas, &m->next->node, m->start, m->next->vm_end);
+	if (next_gone)	/* prev reaches up to it now */
+		range_index_join(areas, &m->prev->node, &next_gone->node);
+}
+
+struct vm_area_struct *vma_merge_commit(struct vma_merge *m)
+{
 	struct vm_area_struct *gone = removes_middle(m) ? m->middle : NULL;
 	struct vm_area_struct *shrinks = gone ? NULL : m->middle;
 	struct vm_area_struct *next_gone = m->left && m->right ? m->next : NULL;
 	struct vma_rmap_change change = { .vma = { m->target, shrinks } };
-	uint64_t start = m->left ? m->prev->vm_start : m->start;
-	uint64_t end = m->right ? m->next->vm_end : m->end;
 
 	m->target->vm_flags |= (m->flags | (next_gone ? next_gone->vm_flags : 0)) & VM_STICKY;
 	vma_rmap_change_begin(&change);
-	if (gone)
-		range_index_erase(areas, &gone->node);
-	if (next_gone)
-		range_index_erase(areas, &next_gone->node);
-	if (shrinks)
-		shrink_middle(m);
+	merge_bounds(m, gone, next_gone);
 	if (!m->left)
 		m->target->vm_pgoff = m->pgoff;
-	range_index_set_bounds(areas, &m->target->node, start, end);
 	vma_rmap_change_end(&change);
 	if (gone)
 		forget_merged(gone);
