@@ -156,6 +156,37 @@ static void move_bounds(struct world *w)
 	paint(w, node, node);
 }
 
+static void split_some(struct world *w)
+{
+	struct range_node *node = range_index_find(&w->index, w->base + below(SPACE)), *above;
+
+	if (!node || node->end - node->start < 2)
+		return;
+	assert_int_equal(range_index_reserve(&w->index, 1), 0);
+	above = pool_take(w, node->start + 1 + below(node->end - node->start - 1), node->end);
+	range_index_split(&w->index, node, above);
+	paint(w, node, node);
+	paint(w, above, above);
+}
+
+/* The ranges that follow one without a gap, or some of them, become part of it. */
+static void join_some(struct world *w)
+{
+	struct range_node *node = range_index_find(&w->index, w->base + below(SPACE)), *first, *last, *next;
+
+	for (last = node; last && last->next && last->next->start == last->end && below(6);)
+		last = last->next;
+	if (last == node)
+		return;
+	first = node->next;
+	range_index_join(&w->index, node, last);
+	for (; first; first = next) {
+		next = first->next;
+		w->used[first - w->pool] = false;
+	}
+	paint(w, node, node);
+}
+
 static void compare_find(struct world *w)
 {
 	unsigned long u = below(SPACE), at = u;
@@ -197,7 +228,7 @@ static void compare_gaps(struct world *w)
 
 static void one_change(struct world *w, bool growing)
 {
-	switch (below(growing ? 16 : 7)) {
+	switch (below(growing ? 18 : 9)) {
 	case 0:
 		erase_some(w, below(8) ? 3 : 120);
 		break;
@@ -207,6 +238,12 @@ static void one_change(struct world *w, bool growing)
 		break;
 	case 3:
 		move_bounds(w);
+		break;
+	case 4:
+		split_some(w);
+		break;
+	case 5:
+		join_some(w);
 		break;
 	default:
 		assert_int_equal(range_index_reserve(&w->index, 1), 0);
