@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "kfile.h"
@@ -67,6 +68,7 @@ struct kfile *kfile_from_host(struct kernel *k, int host_fd, bool nonblock)
 	f->append = flags & O_APPEND;
 	f->nonblock = nonblock;
 	f->kind = kind_of(host_fd, &st);
+	f->endless = f->kind == KFILE_CHR && major(st.st_rdev) == 1;
 	f->host_seekable = f->kind == KFILE_REG || f->kind == KFILE_DIR;
 	if (S_ISREG(st.st_mode) && !f->path_only) {
 		f->inode = inode_get(k, host_fd, &st);

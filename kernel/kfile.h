@@ -60,6 +60,7 @@ struct kfile {
 	bool append, nonblock;	/* as the guest sees them */
 	bool outside;		/* the host description is shared with the world outside */
 	bool host_seekable;	/* it has a position */
+	bool endless;		/* a memory device: zero, urandom */
 	struct inode *inode;	/* regular files */
 	struct aspace_file *aspace;	/* made on first mmap */
 	const struct kfile_ops *ops;
