@@ -44,6 +44,9 @@ TESTS     := $(TEST_SRCS:tests/%.c=$(O)/tests/%)
 REPLAYS   := $(FUZZ_SRCS:fuzz/fuzz_%.c=$(O)/fuzz/replay_%)
 BENCHES   := $(BENCH_SRCS:bench/%.c=$(O)/bench/%)
 
+# libdw names functions for `aspace trace --stack`; without it that option is refused.
+LIBDW := $(shell pkg-config --exists libdw 2>/dev/null && echo -ldw)
+CPPFLAGS += $(if $(LIBDW),-DHAVE_LIBDW)
 UNICORN_LIBS = $(shell pkg-config --libs unicorn 2>/dev/null || echo -lunicorn)
 HAVE_CMD := $(if $(wildcard tools/*.c),$(O)/aspace)
 
@@ -72,7 +75,7 @@ $(O)/libaspace.so: $(LIB_OBJS) lib/libaspace.map
 # -rdynamic: the engine interposes a hook of Unicorn's, see lib/hw/cpu_unicorn.c
 $(O)/aspace: $(CMD_OBJS) $(O)/libaspace.a
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) -rdynamic -o $@ $(CMD_OBJS) $(O)/libaspace.a $(UNICORN_LIBS) -ldl -lm $(LDLIBS_LIB)
+	$(Q)$(CC) $(ALL_CFLAGS) -rdynamic -o $@ $(CMD_OBJS) $(O)/libaspace.a $(UNICORN_LIBS) $(LIBDW) -ldl -lm $(LDLIBS_LIB)
 
 # A test links the static library, so that it can look inside; tests/test_cpu*.c also link the engine.
 $(filter $(O)/tests/test_cpu%,$(TESTS)): $(O)/tests/%: $(O)/tests/%.o $(TESTLIB_OBJS) $(CPU_OBJS) $(O)/libaspace.a

@@ -161,6 +161,13 @@ check 'attached without a difference' grep -q ' 0 differences' "$work/err"
 refused 'no such process' 2 'no such process' trace -p 999999999
 refused 'no such program' 127 'No such file' trace -- ./nothing-here
 refused 'not a number' 2 'not a process number' trace -p x
+if "$aspace" trace --stack -- true 2>"$work/err"; then
+	printf '#include <sys/mman.h>\n__attribute__((noinline)) char *make_buffer(void) { return mmap(0, 1 << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); }\nint main(void) { return make_buffer() == MAP_FAILED; }\n' >"$work/s.c"
+	gcc -O1 -o "$work/s" "$work/s.c" && "$aspace" trace --stack -- "$work/s" 2>"$work/err"
+	check 'the function that made an area' grep -q 'by make_buffer in s' "$work/err"
+else
+	check 'without libdw --stack is refused' grep -q 'without libdw' "$work/err"
+fi
 "$aspace" trace --json -o "$work/json" -- bash -c true 2>/dev/null
 check 'the report is JSON' python3 -c 'import json, sys; r = json.load(open(sys.argv[1])); assert r["map_count"] == len(r["areas"]) and r["ranking"]' "$work/json"
 finish

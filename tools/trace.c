@@ -256,6 +256,8 @@ static void on_exec(struct tracer *t, struct tracee *e)
 	e->tgid = e->tid;
 	t->execs++;
 	e->model = model_new(e->tid);
+	if (e->model)
+		e->model->stack = t->options.stack;
 	if (!e->model || model_seed(e->model)) {
 		fprintf(stderr, "aspace: trace: process %d: its areas can't be read after execve\n", e->tid);
 		if (e->model)
@@ -504,6 +506,7 @@ static int attach(struct tracer *t, pid_t pid)
 
 	if (!model)
 		return 2;
+	model->stack = t->options.stack;
 	r = attach_threads(t, pid, model);
 	while (r > 0)		/* until no thread is new: they are born until all are stopped */
 		r = attach_threads(t, pid, model);
@@ -539,6 +542,7 @@ static const char usage[] =
 	"  -k, --keep-going  after a difference take the kernel's picture over and go on\n"
 	"  -p, --pid PID     attach to a running process; interrupt (Ctrl-C) detaches\n"
 	"  -o, --output FILE write the report there (else to standard error)\n"
+	"      --stack       name the function that made each call\n"
 	"  -v, --verbose     explain every area, however many there are\n"
 	"      --json        the report as JSON\n"
 	"  -h, --help        this text\n"
@@ -551,7 +555,7 @@ int cmd_trace(int argc, char **argv)
 	static const struct option longs[] = {
 		{ "strict", 0, 0, 's' }, { "keep-going", 0, 0, 'k' }, { "pid", 1, 0, 'p' },
 		{ "output", 1, 0, 'o' }, { "verbose", 0, 0, 'v' },    { "json", 0, 0, 'j' },
-		{ "help", 0, 0, 'h' },	 { 0 },
+		{ "stack", 0, 0, 'S' },	 { "help", 0, 0, 'h' },	      { 0 },
 	};
 	struct tracer t = { .options.out = stderr };
 	pid_t pid = 0;
@@ -567,6 +571,13 @@ int cmd_trace(int argc, char **argv)
 			break;
 		case 'v':
 			t.options.verbose = true;
+			break;
+		case 'S':
+			if (!trace_stack_possible()) {
+				fprintf(stderr, "aspace: trace: --stack: this aspace was built without libdw\n");
+				return 2;
+			}
+			t.options.stack = true;
 			break;
 		case 'j':
 			t.options.json = true;

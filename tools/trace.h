@@ -5,6 +5,7 @@
  *	trace.c          options; the loop over ptrace's stops; who runs and who is held
  *	trace_model.c    one address space's shadow: seeded from /proc, moved on by each call, compared
  *	trace_calls.c    the mm calls: what each asks of the shadow, and how it is written
+ *	trace_stack.c    which function made a call (--stack)
  *	trace_explain.c  who made each area, why neighbours don't merge, what makes areas
  *
  * Calls of one address space are taken one at a time: while a thread is inside one, the others are
@@ -21,7 +22,7 @@
 #include <aspace/aspace.h>
 
 struct trace_options {
-	bool strict, keep_going, json, verbose;
+	bool strict, keep_going, json, verbose, stack;
 	FILE *out;			/* the report */
 };
 
@@ -32,7 +33,7 @@ struct trace_call {
 	long nr;			/* system call number */
 	uint64_t arg[6];
 	int64_t result;			/* the kernel's: a value or -errno */
-	char text[256];			/* as strace would write it, without the result */
+	char text[480];			/* as strace would write it, without the result; with --stack, by whom */
 	char path[256];			/* mmap: the file's name; prctl: the area's */
 	uint64_t clone_flags;
 	struct aspace_file *file;	/* mmap of a file: as the shadow knows it; a reference */
@@ -85,6 +86,8 @@ struct trace_model {
 	struct trace_file files[TRACE_FILES];	/* the latest ones, in a ring */
 	unsigned next_file;
 	int pagemap_fd;
+	bool stack;			/* calls are told with the function that made them */
+	void *dwfl;			/* libdw's view of the process, or NULL */
 	bool lost;			/* a difference was found, or /proc went away: no more predictions */
 };
 
@@ -110,6 +113,11 @@ size_t call_filter_numbers(const int **numbers);
 void call_enter(struct trace_model *model, struct trace_call *call);	/* what must be known before */
 /* Applies it; 0: as predicted; 1: different, said on err. */
 int call_leave(struct trace_model *model, struct trace_call *call, FILE *err);
+
+/* trace_stack.c: "FUNCTION in FILE" of the stopped thread, or "". */
+bool trace_stack_possible(void);	/* built with libdw */
+void trace_stack(struct trace_model *model, pid_t tid, char *buffer, size_t size);
+void trace_stack_forget(struct trace_model *model);
 
 /* trace_explain.c */
 void history_made(struct trace_history *history, const char *text, uint64_t start, uint64_t end);

@@ -284,6 +284,16 @@ static void write_call(struct trace_call *call, const struct call_row *row)
 		snprintf(call->text + at, size - at, ")");
 }
 
+static void write_caller(struct trace_model *model, struct trace_call *call)
+{
+	size_t at = strlen(call->text);
+	char caller[200];
+
+	trace_stack(model, call->tid, caller, sizeof(caller));
+	if (caller[0] && at < sizeof(call->text))
+		snprintf(call->text + at, sizeof(call->text) - at, " by %s", caller);
+}
+
 /* ---- what must be known at the entry ---------------------------------------------------------------- */
 
 static void read_string(pid_t tid, uint64_t addr, char *to, size_t n)
@@ -361,6 +371,8 @@ void call_enter(struct trace_model *model, struct trace_call *call)
 			call->clone_flags = 0;
 	}
 	write_call(call, row);
+	if (model->stack && row->args[0])
+		write_caller(model, call);
 	/* Whether neighbours merge depends on who has private pages. */
 	switch (call->nr) {
 	case SYS_mmap:

@@ -332,6 +332,7 @@ struct trace_model *model_fork(struct trace_model *model, pid_t child)
 	copy->pid = child;
 	copy->busy_tid = 0;
 	copy->pagemap_fd = -1;
+	copy->dwfl = NULL;
 	memset(&copy->history, 0, sizeof(copy->history));
 	for (int i = 0; i < TRACE_FILES; i++)
 		if (copy->files[i].file)
@@ -362,6 +363,7 @@ void model_put(struct trace_model *model)
 	if (model->mm)
 		aspace_mm_put(model->mm);
 	forget_files(model);
+	trace_stack_forget(model);
 	history_free(&model->history);
 	if (model->pagemap_fd >= 0)
 		close(model->pagemap_fd);
