@@ -177,6 +177,9 @@ size_t copy_from_iter(struct iov_iter *it, void *to, size_t n);
 int64_t wait_for_io(struct task_struct *task, int host_fd, short events, uint64_t timeout_ns);
 int64_t io_interrupted(struct task_struct *task);	/* state[0] bytes are done */
 
+/* ---- socket.c: SO_TYPE, asked once; SOCK_DGRAM: not a socket */
+int sock_type(struct kfile *file);
+
 /* ---- poll.c: the signal mask of ppoll and its like; state[2] is its own */
 int poll_set_mask(struct task_struct *task, uint64_t user, uint64_t size);
 

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -23,6 +24,7 @@
 
 #define MAX_RW_COUNT 0x7ffff000ul
 #define MAX_IOV 1024
+#define PAGE_BYTES 4096ul
 #define FILE_POSITION (-1)	/* pos: the description's own */
 
 char bounce[BOUNCE_SIZE];
@@ -305,6 +307,45 @@ static int64_t read_made(struct kfile *f, struct iov_iter *it, int64_t pos)
 	return done;
 }
 
+/* The first bytes of what comes next that can be stored to, at most n; pages are brought in for it. */
+static size_t iov_storable(const struct iov_iter *it, size_t n)
+{
+	struct iov_iter at = *it;	/* iov_piece leaves what it->iov points to alone */
+	size_t done = 0;
+	char byte;
+
+	while (done < n && at.left) {
+		size_t piece = n - done, page;
+		uint64_t user = iov_piece(&at, &piece);
+
+		page = PAGE_BYTES - user % PAGE_BYTES;
+		piece = piece < page ? piece : page;
+		if (copy_from_user(it->task, &byte, user, 1) || copy_to_user(it->task, user, &byte, 1))
+			break;
+		iov_step(&at, piece);
+		done += piece;
+	}
+	return done;
+}
+
+/*
+ * What is read from a pipe is gone from it: bytes that have nowhere to go must stay there. How many of
+ * want to ask for; 0: EFAULT. As in Linux, a page of the pipe is read whole or not at all.
+ */
+static size_t stream_room(struct kfile *f, struct iov_iter *it, size_t want)
+{
+	int there = 0;
+	size_t room, n;
+
+	if (f->kind == KFILE_ANON || (f->kind == KFILE_SOCKET && sock_type(f) != SOCK_STREAM))
+		return want;
+	if (ioctl(f->host_fd, FIONREAD, &there) < 0 || there <= 0)
+		return want;
+	n = (size_t)there < want ? (size_t)there : want;
+	room = iov_storable(it, n);
+	return room == n ? want : room - room % PAGE_BYTES;
+}
+
 static int64_t read_stream(struct kfile *f, struct iov_iter *it, unsigned rwf)
 {
 	struct task_struct *task = it->task;
@@ -314,6 +355,11 @@ static int64_t read_stream(struct kfile *f, struct iov_iter *it, unsigned rwf)
 
 	if (err)
 		return err;
+	if (want) {
+		want = stream_room(f, it, want);
+		if (!want)
+			return -EFAULT;
+	}
 	got = stream_read(f, bounce, want);
 
 	if (got < 0 && errno == EAGAIN) {
@@ -798,6 +844,8 @@ SYSCALL(sendfile)
 		return r;
 	if (is_stream(t.in))
 		return args->a[2] ? -ESPIPE : -EINVAL;
+	if (t.in->ops)		/* files of /proc/PID have no pages to send */
+		return -EINVAL;
 	if (t.out->append || (t.out->ops && !t.out->ops->write))
 		return -EINVAL;
 	r = do_transfer(&t);

@@ -533,7 +533,7 @@ struct message {		/* one message, out or in */
 	unsigned out_flags;
 };
 
-static int sock_type(struct kfile *f)
+int sock_type(struct kfile *f)
 {
 	socklen_t len = sizeof(f->sock_type);
 
