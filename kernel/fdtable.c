@@ -28,7 +28,6 @@ struct files_struct {
 };
 
 struct list_head all_kfiles = { &all_kfiles, &all_kfiles };
-static bool std_closed[3];
 
 /* ---- descriptions */
 
@@ -286,17 +285,31 @@ void files_close_on_exec(struct task_struct *task)
 
 /* ---- the start */
 
+/*
+ * What was open when we were started is the first program's, as natively: not what we open. Numbers
+ * above INHERITED_MAX stay outside.
+ */
+#define INHERITED_MAX 1024
+static bool inherited[INHERITED_MAX];
+
+static void note_inherited(void)
+{
+	for (int fd = 0; fd < INHERITED_MAX; fd++) {
+		int flags = fcntl(fd, F_GETFD);
+
+		inherited[fd] = flags >= 0 && !(flags & FD_CLOEXEC);
+	}
+}
+
 unsigned files_early_init(void)
 {
 	struct rlimit rl;
 
+	note_inherited();
+	/* 0, 1 and 2 are taken in any case: the lowest free number is this one, as those below are. */
 	for (int fd = 0; fd < 3; fd++)
-		if (fcntl(fd, F_GETFD) < 0) {
-			std_closed[fd] = true;
-			/* The lowest free number is this one, as those below are taken. */
-			if (open("/dev/null", O_RDWR) < 0)
-				continue;
-		}
+		if (!inherited[fd] && open("/dev/null", O_RDWR) < 0)
+			break;
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
 	if (!getrlimit(RLIMIT_NOFILE, &rl)) {
@@ -306,23 +319,34 @@ unsigned files_early_init(void)
 	return umask(0);
 }
 
+/* Takes over what was open as fd. Only our own streams keep their numbers beside it. */
+static int inherit(struct kernel *k, struct files_struct *files, int fd)
+{
+	int host = fcntl(fd, F_DUPFD_CLOEXEC, INHERITED_MAX), flags;
+	struct kfile *f;
+
+	if (host < 0)
+		host = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (host < 0)
+		return 0;
+	flags = fcntl(host, F_GETFL);
+	f = kfile_from_host(k, host, flags & O_NONBLOCK);
+	if (!f || files_grow(files, fd + 1))
+		return -ENOMEM;
+	f->outside = true;
+	files->slot[fd].file = f;
+	if (fd > 2)
+		close(fd);
+	return 0;
+}
+
 int files_open_std(struct kernel *k, struct files_struct *files)
 {
-	for (int fd = 0; fd < 3; fd++) {
-		int host, flags;
-		struct kfile *f;
+	for (int fd = 0; fd < INHERITED_MAX; fd++) {
+		int err = inherited[fd] ? inherit(k, files, fd) : 0;
 
-		if (std_closed[fd])
-			continue;
-		host = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-		if (host < 0)
-			continue;
-		flags = fcntl(host, F_GETFL);
-		f = kfile_from_host(k, host, flags & O_NONBLOCK);
-		if (!f || files_grow(files, fd + 1))
-			return -ENOMEM;
-		f->outside = true;
-		files->slot[fd].file = f;
+		if (err)
+			return err;
 	}
 	while (files->lowest < files->size && files->slot[files->lowest].file)
 		files->lowest++;
