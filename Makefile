@@ -43,6 +43,7 @@ CPU_OBJS  := $(CPU_SRCS:%.c=$(O)/%.o)
 TESTS     := $(TEST_SRCS:tests/%.c=$(O)/tests/%)
 REPLAYS   := $(FUZZ_SRCS:fuzz/fuzz_%.c=$(O)/fuzz/replay_%)
 BENCHES   := $(BENCH_SRCS:bench/%.c=$(O)/bench/%)
+GUESTS    := $(patsubst tests/guest/%.c,$(O)/guest/%,$(wildcard tests/guest/*.c))
 
 # libdw names functions for `aspace trace --stack`; without it that option is refused.
 LIBDW := $(shell pkg-config --exists libdw 2>/dev/null && echo -ldw)
@@ -108,6 +109,21 @@ $(O)/bench/guest-%: bench/guest/%.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -O2 -Wall -static -o $@ $<
 
+# The tests' guests, each in both kinds. They hand wrong pointers to the C library on purpose.
+GUEST_CC = $(CC) -O1 -g -std=gnu11 -D_GNU_SOURCE $(WARN) -Wno-unused-result -Wno-nonnull -Wno-unknown-warning-option \
+	-Wno-stringop-overread -Wno-missing-prototypes -pthread
+$(O)/guest/%-static: tests/guest/%.c
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(GUEST_CC) -static -o $@ $<
+
+$(O)/guest/%-dynamic: tests/guest/%.c
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(GUEST_CC) -o $@ $<
+
+guests: $(GUESTS:%=%-static) $(GUESTS:%=%-dynamic)
+
 bench: deps
 	$(Q)$(MAKE) --no-print-directory all benches $(O)/bench/guest-mm
 	$(Q)for b in $(BENCHES); do echo; $$b || exit 1; done
@@ -156,7 +172,7 @@ uninstall:
 floors: all
 	$(Q)scripts/floors $(O)
 
-tests: $(TESTS) $(REPLAYS)
+tests: $(TESTS) $(REPLAYS) guests
 benches: $(BENCHES)
 
 deps:
@@ -168,7 +184,7 @@ quick: $(TESTS)
 clean:
 	rm -rf build build-asan build-ubsan build-tsan
 
-.PHONY: all objs run bench fuzz install uninstall floors test tests benches deps quick clean
+.PHONY: all objs guests run bench fuzz install uninstall floors test tests benches deps quick clean
 .SECONDARY:
 -include $(LIB_OBJS:.o=.d) $(CMD_OBJS:.o=.d) $(TESTLIB_OBJS:.o=.d)
 -include $(TEST_SRCS:%.c=$(O)/%.d) $(BENCH_SRCS:%.c=$(O)/%.d)

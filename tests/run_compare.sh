@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the same thing natively and under `aspace run`, and compares what can be seen of it: standard
-# output, standard error, exit status.
+# output, standard error, exit status, and the files it leaves behind.
 #
 #	tests/run/*.sh		a case each: the script is run whole, in an empty directory of its own
 #	tests/guest/*.c		a case each: built statically and dynamically, both are run
@@ -18,7 +18,7 @@ aspace=$root/$O/aspace
 guests=$O/guest
 work=$(mktemp -d "${TMPDIR:-/tmp}/aspace-compare.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-mkdir -p "$guests"
+make -s O="$O" guests || exit 1
 failed=0 passed=0 skipped=0
 
 wanted() { # NAME PATTERN...
@@ -29,12 +29,13 @@ wanted() { # NAME PATTERN...
 	return 1
 }
 
-observe() { # DIR COMMAND...: runs it in DIR/cwd, leaves DIR/{out,err,status}
+observe() { # DIR COMMAND...: runs it in DIR/cwd, leaves DIR/{out,err,status,files}
 	local dir=$1
 	shift
 	mkdir -p "$dir/cwd"
 	{ (cd "$dir/cwd" && exec timeout -k 5 "${CASE_TIMEOUT:-120}" "$@" >"$dir/out" 2>"$dir/err" </dev/null); } 2>/dev/null
 	echo $? >"$dir/status"
+	(cd "$dir/cwd" && find . -type f -exec cksum {} + | sort -k3) >"$dir/files"
 }
 
 check() { # NAME OPTIONS COMMAND...
@@ -44,7 +45,7 @@ check() { # NAME OPTIONS COMMAND...
 	observe "$work/native" setarch -R "$@"
 	# shellcheck disable=SC2086
 	observe "$work/ours" "$aspace" run $options ${ASPACE_OPTIONS:-} -- "$@"
-	for part in status out err; do
+	for part in status out err files; do
 		# The directory's name differs, and a process number in the shell's obituaries; nothing else.
 		sed -i -E "s|$work/(native\|ours)|DIR|g; s/(: line [0-9]+:) +[0-9]+ /\1 PID /" \
 			"$work/native/$part" "$work/ours/$part"
@@ -64,10 +65,6 @@ for source in tests/guest/*.c; do
 	wanted "$name" "$@" || continue
 	for kind in static dynamic; do
 		program=$guests/$(basename "$source" .c)-$kind
-		if [ ! "$program" -nt "$source" ]; then
-			flags=; [ $kind = static ] && flags=-static
-			${CC:-cc} -O1 -g -w -D_GNU_SOURCE $flags -o "$program" "$source" -lpthread || { failed=$((failed + 1)); continue; }
-		fi
 		check "$name-$kind" "" "$root/$program"
 	done
 done

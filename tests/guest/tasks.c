@@ -171,6 +171,7 @@ static void *sleeper(void *arg)
 {
 	for (;;)
 		pause();
+	return arg;
 }
 
 int main(void)
