@@ -28,6 +28,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
+/* Done on the kernel's side as well, where no sanitizer's shadow is mapped. */
+#define CHECK_BARE __attribute__((no_sanitize("address", "undefined", "thread")))
+
 /* ---- where things are --------------------------------------------------------------------- */
 
 #define CHECK_PAGE	4096ull
@@ -76,7 +79,7 @@ struct check_sequence {
 };
 
 /* What follows a fork up to the next exit is done by the child; the parent goes on behind. */
-static inline unsigned check_fork_end(const struct check_sequence *seq, unsigned fork)
+static inline CHECK_BARE unsigned check_fork_end(const struct check_sequence *seq, unsigned fork)
 {
 	unsigned i = fork + 1;
 
@@ -171,7 +174,7 @@ static inline const struct check_page *check_pages(const struct check_picture *p
 }
 
 /* The place in CHECK_SMAPS of the key that s begins with (`value` is what stands behind it), or -1. */
-static inline __attribute__((always_inline)) int check_smaps_key(const char *s, const char **value)
+static inline CHECK_BARE int check_smaps_key(const char *s, const char **value)
 {
 	static const char keys[] = CHECK_SMAPS;
 	int n = 0;
@@ -192,7 +195,7 @@ static inline __attribute__((always_inline)) int check_smaps_key(const char *s, 
 }
 
 /* What a file system holds in memory, and what of it is dirty, is its own business. */
-static inline bool check_smaps_tell(const struct check_area *a, bool tmp_file)
+static inline CHECK_BARE bool check_smaps_tell(const struct check_area *a, bool tmp_file)
 {
 	return a->file < 0 || !tmp_file;
 }
@@ -211,11 +214,11 @@ struct check_look {
 #define CHECK_NR_VMFLAGS ((sizeof(CHECK_VMFLAGS) - 1) / 3)
 
 /* Contents of file number f at byte offset o (8-byte words); never 0. */
-static inline uint64_t check_pattern(unsigned f, uint64_t o)
+static inline CHECK_BARE uint64_t check_pattern(unsigned f, uint64_t o)
 {
 	return (o / 8 + 1) * 0x9e3779b97f4a7c15ull ^ (uint64_t)(f + 1) << 56;
 }
-static inline uint64_t check_hash(const uint64_t *w, unsigned n)
+static inline CHECK_BARE uint64_t check_hash(const uint64_t *w, unsigned n)
 {
 	uint64_t h = 0xcbf29ce484222325ull;
 
@@ -227,7 +230,7 @@ static inline uint64_t check_hash(const uint64_t *w, unsigned n)
 #define CHECK_HEAD_PAGES 512u
 #define CHECK_TAIL_PAGES 64u
 
-static inline unsigned check_look_at(const struct check_look *look, unsigned i, unsigned n)
+static inline CHECK_BARE unsigned check_look_at(const struct check_look *look, unsigned i, unsigned n)
 {
 	bool last = i + 1 == n;
 

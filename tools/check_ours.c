@@ -19,6 +19,7 @@ static int64_t op_fork(struct check_ours *o)
 	if (ret)
 		return ret;
 	o->depth++;
+	o->forked = true;
 	return 0;
 }
 
@@ -183,6 +184,7 @@ int check_ours_begin(struct check_ours *o, struct check_trace *trace)
 	memset(trace->result, 0, sizeof(trace->result));
 	o->trace = trace;
 	o->depth = 0;
+	o->forked = false;
 	ret = aspace_mm_create(o->machine, &mm);
 	if (ret)
 		return ret;

@@ -26,6 +26,7 @@ struct check_ours {
 	uint32_t lie;
 	struct task task[2];		/* the child is the second */
 	unsigned depth;
+	bool forked;			/* in this sequence */
 	struct aspace_file *file[CHECK_FILES];
 	struct aspace_mapping *mapping[CHECK_FILES];
 	uint64_t kind[CHECK_FILES];

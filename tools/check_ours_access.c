@@ -281,7 +281,7 @@ bool ours_untellable(struct check_ours *o, const struct check_op *op)
 		return (op->a[2] == ASPACE_MADV_POPULATE_READ || op->a[2] == ASPACE_MADV_POPULATE_WRITE) &&
 		       key_in_the_way(o, op->a[0], op->a[1]);
 	case OP_VM_READ:
-		return o->depth;	/* Linux pins, and copies first what a fork shares */
+		return o->forked;	/* Linux pins, and copies first what a fork shares or shared */
 	case OP_MINCORE:
 		return maps_tmp_file(o, op->a[0], op->a[1]);
 	case OP_MLOCKALL:
