@@ -565,31 +565,72 @@ static void cold_pages_make_room(void **state)
 	strike(&s);
 }
 
-/* Anonymous memory pushes the cache out, but never what is dirty or mapped. */
 static void dirty_and_mapped_pages_are_not_dropped(void **state)
 {
 	struct stage s;
-	uint64_t at, anon;
-	uint64_t n = 0;
+	uint64_t at;
 
 	stage(&s, 2 << 20, 1 << 20);
 	at = map(&s, 1 << 20, SHARED);
 	assert_int_equal(filemap_read_ahead(s.mapping, 0, 255), 0);
 	for (int i = 0; i < 20; i++)
 		store(&s, at + i * PAGE_SIZE, i);
+	while (shrink_page_cache(s.m, 64))
+		check(&s);
+	assert_in_range(aspace_mapping_pages(s.mapping), 20, 60);	/* what fault-around mapped stays */
+	assert_int_equal(aspace_mapping_dirty_pages(s.mapping), 20);
+	assert_int_equal(s.disk.writes, 0);
+	strike(&s);
+}
+
+/* Anonymous memory pushes the cache out, to the last page; what was stored is in the file then. */
+static void anonymous_memory_comes_first(void **state)
+{
+	struct stage s;
+	uint64_t at, anon, n = 0;
+
+	stage(&s, 2 << 20, 1 << 20);
+	at = map(&s, 1 << 20, SHARED);
+	for (int i = 0; i < 256; i++)
+		store(&s, at + i * PAGE_SIZE, i);
 	anon = aspace_mmap(s.mm, 0, 2 << 20, RW, MAP_PRIVATE | MAP_ANONYMOUS, NULL, 0);
 	assert_true((int64_t)anon > 0);
 	while (n < 512 && aspace_copy_to_user(s.mm, anon + n * PAGE_SIZE, "y", 1) == 0)
 		n++;
-	assert_true(n > 300);
 	check(&s);
-	assert_in_range(aspace_mapping_pages(s.mapping), 20, 60);	/* what fault-around mapped stays */
-	assert_int_equal(aspace_mapping_dirty_pages(s.mapping), 20);
-	for (int i = 0; i < 20; i++)
-		assert_int_equal(load(&s, at + i * PAGE_SIZE), i);
+	assert_true(n > 400);
+	assert_true(aspace_mapping_pages(s.mapping) < 30);
 	assert_int_equal(aspace_munmap(s.mm, anon, 2 << 20), 0);
+	for (int i = 0; i < 256; i++)
+		assert_int_equal(load(&s, at + i * PAGE_SIZE), (uint8_t)i);
+	check(&s);
 	strike(&s);
-	assert_int_equal(s.disk.writes >= 1, 1);
+}
+
+/* Four times the RAM, stored to and mapped all the time: pages are written, unmapped, and come back. */
+static void a_mapping_larger_than_memory(void **state)
+{
+	enum { PAGES = 2048 };
+	struct stage s;
+	uint64_t at;
+
+	stage(&s, 2 << 20, PAGES * PAGE_SIZE);
+	at = map(&s, PAGES * PAGE_SIZE, SHARED);
+	for (int round = 1; round <= 2; round++) {
+		for (int i = 0; i < PAGES; i++)
+			store(&s, at + i * PAGE_SIZE, i * 3 + round);
+		check(&s);
+		for (int i = 0; i < PAGES; i++) {
+			assert_int_equal(load(&s, at + i * PAGE_SIZE), (uint8_t)(i * 3 + round));
+			assert_int_equal(load(&s, at + i * PAGE_SIZE + 77), pattern(i * PAGE_SIZE + 77));
+		}
+		check(&s);
+	}
+	assert_true(s.disk.writes > 20);
+	assert_int_equal(aspace_mapping_sync(s.mapping, 0, UINT64_MAX), 0);
+	for (int i = 0; i < PAGES; i++)
+		assert_int_equal(s.disk.bytes[i * PAGE_SIZE], (uint8_t)(i * 3 + 2));
+	strike(&s);
 }
 
 /* ---- shared memory ----------------------------------------------------------------------------------------- */
@@ -825,6 +866,48 @@ static void nothing_stored_is_lost(void **state)
 	strike(&r.s);
 }
 
+/* Each thread owns a word of every page of a file of 4 MiB; there are 2 MiB of RAM. */
+static void *thrasher(void *arg)
+{
+	static atomic_uint numbers;
+	uint64_t me = atomic_fetch_add(&numbers, 1) % 3, seed = me + 1, count = 0;
+	static uint64_t last[3][1024];
+	struct race *r = arg;
+
+	while (!atomic_load(&r->stop) || count < 3000) {
+		uint64_t i = (seed = seed * 6364136223846793005ull + 1) >> 33 & 1023, word;
+		uint64_t addr = r->at + i * PAGE_SIZE + 8 * me;
+
+		BUG_ON(aspace_copy_from_user(r->s.mm, &word, addr, 8));
+		BUG_ON(last[me][i] && word != last[me][i]);
+		last[me][i] = ++count;
+		BUG_ON(aspace_copy_to_user(r->s.mm, addr, &count, 8));
+	}
+	return (void *)count;
+}
+
+static void threads_in_too_little_memory(void **state)
+{
+	struct race r = { .at = 0 };
+	pthread_t thread[3];
+	void *count[3];
+
+	stage(&r.s, 2 << 20, 1024 * PAGE_SIZE);
+	r.at = map(&r.s, 1024 * PAGE_SIZE, SHARED);
+	for (int i = 0; i < 3; i++)
+		pthread_create(&thread[i], NULL, thrasher, &r);
+	usleep(300000);
+	atomic_store(&r.stop, true);
+	for (int i = 0; i < 3; i++)
+		pthread_join(thread[i], &count[i]);
+	check(&r.s);
+	print_message("%lu stores, %d reads, %d writes of the file\n",
+		      (unsigned long)count[0] + (unsigned long)count[1] + (unsigned long)count[2], r.s.disk.reads,
+		      r.s.disk.writes);
+	assert_true(r.s.disk.reads > 100 && r.s.disk.writes > 100);
+	strike(&r.s);
+}
+
 static void *truncater(void *arg)
 {
 	struct race *r = arg;
@@ -894,12 +977,15 @@ int main(void)
 		cmocka_unit_test(the_file_changed_behind_the_cache),
 		cmocka_unit_test(cold_pages_make_room),
 		cmocka_unit_test(dirty_and_mapped_pages_are_not_dropped),
+		cmocka_unit_test(anonymous_memory_comes_first),
+		cmocka_unit_test(a_mapping_larger_than_memory),
 		cmocka_unit_test(shared_memory_is_charged_as_it_is_made),
 		cmocka_unit_test(anonymous_shared_memory_is_charged_whole),
 		cmocka_unit_test(seals_hold),
 		cmocka_unit_test(every_allocation_fails_once),
 		cmocka_unit_test(nothing_stored_is_lost),
 		cmocka_unit_test(truncation_races_with_faults),
+		cmocka_unit_test(threads_in_too_little_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

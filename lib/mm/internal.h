@@ -219,6 +219,11 @@ int filemap_read_ahead(struct address_space *mapping, pgoff_t first, pgoff_t las
 bool filemap_try_drop(struct page *page);
 /* Drop up to n cold clean unmapped cache pages; how many. Takes only leaf locks. */
 unsigned shrink_page_cache(struct aspace_machine *m, unsigned n);
+/*
+ * A fault found no frame: file pages are written back, unmapped and dropped, coldest first; how many.
+ * Nothing below mmap_lock is held (and that at most for reading).
+ */
+unsigned reclaim_pages(struct aspace_machine *m);
 /* shmem.c: the file behind MAP_SHARED | MAP_ANONYMOUS; charges Committed_AS unless noreserve. */
 int shmem_zero_setup(struct aspace_machine *m, uint64_t bytes, bool noreserve, struct aspace_file **file);
 

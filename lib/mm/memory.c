@@ -762,10 +762,12 @@ int fault_in(struct mm_struct *mm, uint64_t addr, unsigned access, uint32_t pkru
 		no_such_memory(mm, addr, ASPACE_SEGV_ACCERR, fault);
 		return -EFAULT;
 	}
-	if (access == ASPACE_EXEC && !area_allows(vma, access))
-		err = fetch_from_data(vma, addr, &outcome);
-	else
-		err = handle_mm_fault(vma, addr, access, &outcome);
+	do {
+		if (access == ASPACE_EXEC && !area_allows(vma, access))
+			err = fetch_from_data(vma, addr, &outcome);
+		else
+			err = handle_mm_fault(vma, addr, access, &outcome);
+	} while (err == -ENOMEM && reclaim_pages(mm->machine));
 	fault->kind = outcome.kind;
 	fault->major = outcome.major;
 	if (!err) {

@@ -4,8 +4,10 @@
  * first; a clock hand passes over it, takes PG_referenced away, and drops what is clean and unmapped
  * the next time round.
  *
- * It is called wherever a frame is wanted, so it waits for nobody: lru_lock is taken first, a mapping's
- * i_pages_lock, against the order of locks, only by trylock. Dirty and mapped pages stay.
+ * shrink_page_cache() is called wherever a frame is wanted, so it waits for nobody: lru_lock is taken
+ * first, a mapping's i_pages_lock, against the order of locks, only by trylock. Dirty and mapped pages
+ * stay. When that was not enough, a fault that has let go of its locks calls reclaim_pages(), which
+ * writes dirty pages back and takes pages away from those who map them.
  */
 #include "mm/filemap.h"
 
@@ -86,4 +88,85 @@ bool filemap_try_drop(struct page *page)
 	if (drop)
 		put_page(m, page);
 	return drop;
+}
+
+/* ---- the slow way ------------------------------------------------------------------------------- */
+
+#define RECLAIM_BATCH 32u
+
+/* A page that is looked at, with a reference on it and on its file, so that both stay. */
+struct cold_page {
+	struct page *page;
+	struct address_space *mapping;
+	pgoff_t index;
+};
+
+static bool get_mapping_not_dying(struct address_space *mapping)
+{
+	int refs = atomic_load(&mapping->refs);
+
+	do {
+		if (!refs)
+			return false;
+	} while (!atomic_compare_exchange_weak(&mapping->refs, &refs, refs + 1));
+	return true;
+}
+
+/* The coldest pages, which go to the end of the list. */
+static unsigned isolate_cold(struct aspace_machine *m, struct cold_page *cold, unsigned n)
+{
+	unsigned nr = 0;
+
+	spin_lock(&m->lru_lock);
+	while (n-- && !list_empty(&m->lru)) {
+		struct page *page = list_first_entry(&m->lru, struct page, lru);
+		struct address_space *mapping = page->mapping;
+
+		list_move_tail(&page->lru, &m->lru);
+		if (!spin_trylock(&mapping->i_pages_lock))
+			continue;
+		if (get_mapping_not_dying(mapping)) {
+			get_page(page);
+			cold[nr++] = (struct cold_page){ page, mapping, page->index };
+		}
+		spin_unlock(&mapping->i_pages_lock);
+	}
+	spin_unlock(&m->lru_lock);
+	return nr;
+}
+
+/* Written if dirty, with its neighbours; then unmapped everywhere; then dropped. */
+static bool reclaim_page(struct cold_page *cold)
+{
+	struct address_space *mapping = cold->mapping;
+	bool dropped = false;
+
+	if (test_flag(cold->page, PG_dirty))
+		filemap_writeback(mapping, cold->index & ~63ull, cold->index | 63);
+	down_read(&mapping->invalidate_lock);
+	/* Not truncated away meanwhile; and while we have a reference, nobody else drops it. */
+	if (cold->page->mapping == mapping)
+		dropped = try_to_unmap(cold->page) == 0 && filemap_try_drop(cold->page);
+	up_read(&mapping->invalidate_lock);
+	return dropped;
+}
+
+unsigned reclaim_pages(struct aspace_machine *m)
+{
+	uint64_t left = nr_frames_of(m, PAGE_FILE);
+	struct cold_page cold[RECLAIM_BATCH];
+	unsigned freed = 0;
+
+	while (left && freed < RECLAIM_BATCH) {
+		unsigned n = min(left, (uint64_t)RECLAIM_BATCH);
+		unsigned nr = isolate_cold(m, cold, n);
+
+		for (unsigned i = 0; i < nr; i++) {
+			freed += reclaim_page(&cold[i]);
+			put_page(m, cold[i].page);
+			aspace_mapping_put(cold[i].mapping);
+		}
+		left -= n;
+	}
+	return freed;
 }
