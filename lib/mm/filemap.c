@@ -11,8 +11,9 @@
  *
  * What must be true
  *
- *  - The cache holds one reference on each page in it. References are taken under i_pages_lock; so a
- *    page with one reference, seen under that lock, is used by nobody and can be dropped.
+ *  - The cache holds one reference on each page in it. References are taken under i_pages_lock (by
+ *    reclaim, under lru_lock); so a page with one reference, seen under both, is used by nobody and can
+ *    be dropped.
  *  - PG_dirty of a file's page and its mark in i_pages change together, under i_pages_lock.
  *  - An entry of a page table is writable for a shared area only while its page is marked dirty, or
  *    while write-back, which clears the mark first, has not yet reached the entry (page_mkclean).

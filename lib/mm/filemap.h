@@ -58,7 +58,6 @@ int filemap_writeback(struct address_space *mapping, pgoff_t first, pgoff_t last
 int filemap_write_bytes(struct address_space *mapping, uint64_t offset, const void *buffer, uint64_t n);
 /* vmscan.c: pages that were just read are the last to be reclaimed. i_pages_lock. */
 void lru_add_run(struct aspace_machine *m, struct page **pages, unsigned n);
-void lru_remove(struct aspace_machine *m, struct page *page);
 /* The machine's code cache must not run what stood in this page. */
 static inline void page_was_rewritten(struct aspace_machine *m, struct page *page)
 {

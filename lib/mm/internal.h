@@ -194,6 +194,7 @@ void frames_exit(struct aspace_machine *m);
  */
 unsigned alloc_pages_run(struct aspace_machine *m, enum page_type type, unsigned n, unsigned gfp,
 			 struct page **pages);
+bool frames_are_at_hand(struct aspace_machine *m);	/* more than the low watermark asks for */
 uint64_t nr_frames_of(struct aspace_machine *m, enum page_type type);	/* a glance, not locked */
 /* hw/ram.h is the host side of RAM. */
 
@@ -220,10 +221,10 @@ bool filemap_try_drop(struct page *page);
 /* Drop up to n cold clean unmapped cache pages; how many. Takes only leaf locks. */
 unsigned shrink_page_cache(struct aspace_machine *m, unsigned n);
 /*
- * A fault found no frame: file pages are written back, unmapped and dropped, coldest first; how many.
- * Nothing below mmap_lock is held (and that at most for reading).
+ * A fault found no frame: file pages are written back, unmapped and dropped, coldest first. True: try
+ * again. Nothing below mmap_lock is held (and that at most for reading).
  */
-unsigned reclaim_pages(struct aspace_machine *m);
+bool reclaim_pages(struct aspace_machine *m);
 /* shmem.c: the file behind MAP_SHARED | MAP_ANONYMOUS; charges Committed_AS unless noreserve. */
 int shmem_zero_setup(struct aspace_machine *m, uint64_t bytes, bool noreserve, struct aspace_file **file);
 

@@ -134,6 +134,7 @@ static void init_lists(struct aspace_machine *m)
 	INIT_LIST_HEAD(&m->mappings);
 	spin_lock_init(&m->lru_lock);
 	INIT_LIST_HEAD(&m->lru);
+	mutex_init(&m->reclaim_lock);
 	atomic_init(&m->next_shmem_ino, 1);
 }
 

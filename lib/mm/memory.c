@@ -752,7 +752,7 @@ int fault_in(struct mm_struct *mm, uint64_t addr, unsigned access, uint32_t pkru
 {
 	struct fault_outcome outcome = { 0 };
 	struct vm_area_struct *vma = fault_area(mm, addr, access, pkru, fault);
-	int err;
+	int err, tries = 0;
 
 	if (!vma)
 		return -EFAULT;
@@ -767,7 +767,7 @@ int fault_in(struct mm_struct *mm, uint64_t addr, unsigned access, uint32_t pkru
 			err = fetch_from_data(vma, addr, &outcome);
 		else
 			err = handle_mm_fault(vma, addr, access, &outcome);
-	} while (err == -ENOMEM && reclaim_pages(mm->machine));
+	} while (err == -ENOMEM && tries++ < 16 && reclaim_pages(mm->machine));
 	fault->kind = outcome.kind;
 	fault->major = outcome.major;
 	if (!err) {

@@ -333,6 +333,7 @@ struct aspace_machine {
 	_Atomic uint64_t next_shmem_ino;
 	spinlock_t lru_lock;
 	struct list_head lru;		/* clean and dirty file pages, coldest first */
+	struct mutex reclaim_lock;	/* one thread at a time reclaims the slow way; inside mmap_lock */
 
 	struct {
 		atomic_ulong zero_page, anon, file, cow_copy, cow_reuse, shared_dirty, spurious, stack,

@@ -487,6 +487,18 @@ uint64_t nr_frames_of(struct aspace_machine *m, enum page_type type)
 	return n;
 }
 
+bool frames_are_at_hand(struct aspace_machine *m)
+{
+	bool enough = false;
+
+	for (int z = 0; z < MAX_NR_ZONES && !enough; z++) {
+		spin_lock(&m->zone[z].lock);
+		enough = m->zone[z].managed && zone_has(&m->zone[z], m->pcp_batch, KEEP_LOW);
+		spin_unlock(&m->zone[z].lock);
+	}
+	return enough;
+}
+
 /* ---- the beginning and the end ---------------------------------------------------------------------- */
 
 static uint64_t square_root(uint64_t x)

@@ -19,13 +19,6 @@ void lru_add_run(struct aspace_machine *m, struct page **pages, unsigned n)
 	spin_unlock(&m->lru_lock);
 }
 
-void lru_remove(struct aspace_machine *m, struct page *page)
-{
-	spin_lock(&m->lru_lock);
-	list_del(&page->lru);
-	spin_unlock(&m->lru_lock);
-}
-
 /* One step of the clock: the coldest page is dropped, or gets another round. lru_lock is held. */
 static struct page *shrink_one(struct aspace_machine *m)
 {
@@ -79,11 +72,13 @@ bool filemap_try_drop(struct page *page)
 	if (!mapping->ops)
 		return false;
 	spin_lock(&mapping->i_pages_lock);
+	spin_lock(&m->lru_lock);
 	drop = page->mapping && !test_flag(page, PG_dirty) && atomic_load(&page->_refcount) == 2;
 	if (drop) {
-		lru_remove(m, page);
+		list_del(&page->lru);
 		remove_from_page_cache(mapping, page);
 	}
+	spin_unlock(&m->lru_lock);
 	spin_unlock(&mapping->i_pages_lock);
 	if (drop)
 		put_page(m, page);
@@ -112,7 +107,10 @@ static bool get_mapping_not_dying(struct address_space *mapping)
 	return true;
 }
 
-/* The coldest pages, which go to the end of the list. */
+/*
+ * The coldest pages, which go to the end of the list. A reference may be taken here because who drops
+ * a page looks at its references under lru_lock, and the file of a listed page isn't gone.
+ */
 static unsigned isolate_cold(struct aspace_machine *m, struct cold_page *cold, unsigned n)
 {
 	unsigned nr = 0;
@@ -123,13 +121,10 @@ static unsigned isolate_cold(struct aspace_machine *m, struct cold_page *cold, u
 		struct address_space *mapping = page->mapping;
 
 		list_move_tail(&page->lru, &m->lru);
-		if (!spin_trylock(&mapping->i_pages_lock))
+		if (!get_mapping_not_dying(mapping))
 			continue;
-		if (get_mapping_not_dying(mapping)) {
-			get_page(page);
-			cold[nr++] = (struct cold_page){ page, mapping, page->index };
-		}
-		spin_unlock(&mapping->i_pages_lock);
+		get_page(page);
+		cold[nr++] = (struct cold_page){ page, mapping, page->index };
 	}
 	spin_unlock(&m->lru_lock);
 	return nr;
@@ -151,7 +146,8 @@ static bool reclaim_page(struct cold_page *cold)
 	return dropped;
 }
 
-unsigned reclaim_pages(struct aspace_machine *m)
+/* Once over the list, or until enough are free. */
+static unsigned reclaim_round(struct aspace_machine *m)
 {
 	uint64_t left = nr_frames_of(m, PAGE_FILE);
 	struct cold_page cold[RECLAIM_BATCH];
@@ -169,4 +165,20 @@ unsigned reclaim_pages(struct aspace_machine *m)
 		left -= n;
 	}
 	return freed;
+}
+
+/*
+ * One at a time: pages that another thread looks at can't be dropped, and seem to be in use. Who
+ * waited for another's round may find enough free already. A page may be busy for a moment (a fault
+ * has its reference), so nothing is given up after one round.
+ */
+bool reclaim_pages(struct aspace_machine *m)
+{
+	bool again = false;
+
+	mutex_lock(&m->reclaim_lock);
+	for (int round = 0; round < 4 && !again; round++)
+		again = frames_are_at_hand(m) || reclaim_round(m) > 0;
+	mutex_unlock(&m->reclaim_lock);
+	return again;
 }
