@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "binfmt.h"
+#include "host.h"
 #include "syscalls.h"
 #include "task.h"
 
@@ -527,6 +528,7 @@ static void inherit_limits(struct signal_struct *signal)
 static int first_process(struct kernel *k, struct task_struct *task)
 {
 	struct signal_struct *signal = task->signal = signal_struct_new();
+	int error;
 
 	task->sighand = sighand_new();
 	task->fs = calloc(1, sizeof(*task->fs));
@@ -549,7 +551,10 @@ static int first_process(struct kernel *k, struct task_struct *task)
 	inherit_signals(k, task);
 	inherit_limits(signal);
 	task->nice = getpriority(PRIO_PROCESS, 0);
-	return files_open_std(k, task->files);
+	error = files_open_std(k, task->files);
+	if (!error)
+		host_release_std(2);	/* the third is for what we have to say */
+	return error;
 }
 
 int kernel_start(struct kernel *k, const char *path, char *const argv[], char *const envp[])

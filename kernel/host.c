@@ -8,6 +8,7 @@
  * it goes to the guest's process group in the foreground, or to the first process's.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,8 +85,21 @@ static int start_ticking(struct kernel *k)
 	return 0;
 }
 
+void host_release_std(int n)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null < 0)
+		return;
+	for (int fd = 0; fd < n; fd++)
+		dup2(null, fd);
+	if (null >= n)
+		close(null);
+}
+
 void host_after_fork(struct kernel *k)
 {
+	host_release_std(3);
 	tick_made = false;
 	start_ticking(k);
 }

@@ -11,6 +11,8 @@ struct kernel;
 
 int host_init(struct kernel *k);
 void host_exit(void);
+/* Descriptors below n are the guests' own copies alone from now on: who reads from them sees the end. */
+void host_release_std(int n);
 /* In a copy of the process: timers are not copied. */
 void host_after_fork(struct kernel *k);
 /* The next tick at this time instead of at the end of the slice; the slices go on from there. */
