@@ -287,6 +287,28 @@ static void clean_pages_make_room(void **state)
 	}
 }
 
+/* MADV_PAGEOUT: what is clean, and mapped nowhere else, leaves the cache; the rest stays. */
+static void pageout_drops_what_it_may(void **state)
+{
+	uint64_t a = map(RW, MAP_SHARED, 8, 0), b = map(PROT_READ, MAP_PRIVATE, 1, 1);
+	uint64_t cached;
+	int reads;
+
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(byte_at(a + i * PAGE_SIZE), 'A' + i);
+	assert_int_equal(byte_at(b), 'B');
+	put(a, 'd');
+	cached = aspace_mapping_pages(mapping);
+	reads = disk.reads;
+	assert_int_equal(aspace_madvise(mm, a, 8 * PAGE_SIZE, MADV_PAGEOUT), 0);
+	assert_int_equal(aspace_mapping_pages(mapping), cached - 6);
+	assert_int_equal(byte_at(a), 'd');
+	assert_int_equal(byte_at(a + PAGE_SIZE), 'B');
+	assert_int_equal(disk.reads, reads);
+	assert_int_equal(byte_at(a + 2 * PAGE_SIZE), 'C');
+	assert_true(disk.reads > reads);
+}
+
 static void shared_memory_outlives_its_mappings(void **state)
 {
 	struct aspace_mapping_options mo = { .size = sizeof(mo), .bytes = 4 * PAGE_SIZE, .sealable = true };
@@ -349,6 +371,7 @@ int main(void)
 		TEST(errors_are_told_and_nothing_is_lost),
 		TEST(a_file_that_changed_behind_is_read_anew),
 		TEST(clean_pages_make_room),
+		TEST(pageout_drops_what_it_may),
 		TEST(shared_memory_outlives_its_mappings),
 		TEST(anonymous_shared_memory_is_shared_with_the_child),
 	};

@@ -131,13 +131,25 @@ static int pageout_entries(struct pt_walk *walk, struct page *table, void *slot,
 		unsigned n = collect_file_pages(walk, table, &slot, &addr, end, pages);
 
 		for (unsigned i = 0; i < n; i++) {
-			bool unmapped = !try_to_unmap(pages[i]);
-
-			put_page(walk->mm->machine, pages[i]);
-			if (unmapped)
+			if (!try_to_unmap(pages[i]))
 				filemap_try_drop(pages[i]);
+			put_page(walk->mm->machine, pages[i]);
 		}
 	}
+	return 0;
+}
+
+/* Truncation would take the pages out of their file under our hands: invalidate_lock keeps it away. */
+static int pageout(struct vm_area_struct *vma, uint64_t start, uint64_t end)
+{
+	struct rw_semaphore *invalidate_lock;
+
+	if (!vma->vm_file)
+		return 0;
+	invalidate_lock = &vma->vm_file->f_mapping->invalidate_lock;
+	down_read(invalidate_lock);
+	walk_gathered(vma, start, end, pageout_entries);
+	up_read(invalidate_lock);
 	return 0;
 }
 
@@ -259,7 +271,7 @@ int advise_pages(struct vm_area_struct *vma, uint64_t start, uint64_t end, int a
 	case MADV_COLD:
 		return can_age(vma) ? walk_gathered(vma, start, end, cold_entries) : -EINVAL;
 	case MADV_PAGEOUT:
-		return can_age(vma) ? walk_gathered(vma, start, end, pageout_entries) : -EINVAL;
+		return can_age(vma) ? pageout(vma, start, end) : -EINVAL;
 	case MADV_WILLNEED:
 		return willneed(vma, start, end);
 	case MADV_POPULATE_READ:
