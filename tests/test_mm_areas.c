@@ -1110,6 +1110,26 @@ static void story(struct space *s, char *text, size_t size)
 	snprintf(text + n, size - n, "%llx", (unsigned long long)end);
 }
 
+/* Where there are no pages, nothing is copied, and nobody falls over it. */
+static void test_no_pages_no_copies(void **state)
+{
+	struct space s;
+	char buffer[16];
+	uint32_t word;
+	int64_t at;
+
+	stage(&s);
+	at = aspace_mmap(s.mm, 0, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, NULL, 0);
+	assert_true(at > 0);
+	assert_int_equal(aspace_copy_from_user(s.mm, buffer, (uint64_t)at, sizeof(buffer)), sizeof(buffer));
+	assert_int_equal(aspace_copy_to_user(s.mm, (uint64_t)at, buffer, sizeof(buffer)), sizeof(buffer));
+	assert_int_equal(aspace_clear_user(s.mm, (uint64_t)at, 1), 1);
+	assert_int_equal(aspace_strncpy_from_user(s.mm, buffer, (uint64_t)at, sizeof(buffer)), -EFAULT);
+	assert_int_equal(aspace_access_remote(s.mm, (uint64_t)at, buffer, sizeof(buffer), 0), 0);
+	assert_int_equal(aspace_user_load32(s.mm, (uint64_t)at, &word), -EFAULT);
+	leave(&s);
+}
+
 static void test_allocation_failures(void **state)
 {
 	char before[2048], after[2048];
@@ -1199,6 +1219,7 @@ int main(void)
 		cmocka_unit_test(test_mdwe),
 		cmocka_unit_test(test_maps_text),
 		cmocka_unit_test(test_text_stops),
+		cmocka_unit_test(test_no_pages_no_copies),
 		cmocka_unit_test(test_allocation_failures),
 	};
 	int failed = cmocka_run_group_tests_name("range tree", tests, use_range_tree, NULL);

@@ -112,6 +112,12 @@ static bool user_range_ok(const struct mm_struct *mm, uint64_t addr, uint64_t n)
 	return n <= mm->task_size && addr <= mm->task_size - n;
 }
 
+/* On a machine of areas only the pages are the embedder's: nothing can be copied here. */
+static bool has_pages(const struct mm_struct *mm)
+{
+	return mm->pgd;
+}
+
 /*
  * map_user(), with as many faults as it takes: between a fault and the look at its entry, another
  * thread may take the page away again. mmap_lock is held for reading, but see fault_in().
@@ -193,7 +199,7 @@ static inline size_t user_copy(struct mm_struct *mm, uint64_t addr, void *buffer
 {
 	size_t left;
 
-	if (!user_range_ok(mm, addr, n))
+	if (!user_range_ok(mm, addr, n) || !has_pages(mm))
 		return n;
 	down_read(&mm->mmap_lock);
 	left = copy_locked(mm, addr, buffer, n, op, op == FROM_USER ? ASPACE_READ : ASPACE_WRITE);
@@ -225,7 +231,7 @@ int64_t aspace_strncpy_from_user(struct mm_struct *mm, char *to, uint64_t from, 
 	int64_t length = -EFAULT;
 	size_t done = 0;
 
-	if (from >= mm->task_size)
+	if (from >= mm->task_size || !has_pages(mm))
 		return -EFAULT;
 	down_read(&mm->mmap_lock);
 	for (;;) {
@@ -298,6 +304,8 @@ int64_t aspace_access_remote(struct mm_struct *mm, uint64_t addr, void *buffer, 
 			  (flags & ASPACE_FORCE) | ASPACE_REMOTE;
 	size_t done = 0;
 
+	if (!has_pages(mm))
+		return 0;
 	down_read(&mm->mmap_lock);
 	while (done < n && addr + done < mm->task_size) {
 		size_t piece = PAGE_SIZE - offset_in_page(addr + done);
@@ -322,7 +330,7 @@ static int word_map(struct mm_struct *mm, uint64_t addr, unsigned access, struct
 
 	if (addr & 3)
 		return -EINVAL;
-	if (!user_range_ok(mm, addr, 4))
+	if (!user_range_ok(mm, addr, 4) || !has_pages(mm))
 		return -EFAULT;
 	down_read(&mm->mmap_lock);
 	if (map_user_fault(mm, addr, access, user, &err))
