@@ -106,6 +106,11 @@ int check_host_start(struct check_host **out)
 		check_host_stop(host);
 		return ret;
 	}
+	if (!host->ring->nr_home) {
+		fprintf(stderr, "aspace check: this kernel has no PROCMAP_QUERY (6.11 or later has)\n");
+		check_host_stop(host);
+		return -ENOSYS;
+	}
 	*out = host;
 	return 0;
 fail:
