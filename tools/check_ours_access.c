@@ -232,6 +232,19 @@ static bool something_locked(struct check_ours *o)
 	return s.locked_vm;
 }
 
+static bool sealed_with_key(struct check_ours *o, uint64_t addr, uint64_t len)
+{
+	struct aspace_area a = { .size = sizeof(a) };
+
+	for (uint64_t at = addr; at < addr + len; at = a.end) {
+		if (aspace_find_area(ours_now(o)->mm, at, &a) || a.start >= addr + len)
+			return false;
+		if ((a.flags & ASPACE_VM_SEALED) && (a.flags & ASPACE_VM_PKEY_MASK))
+			return true;
+	}
+	return false;
+}
+
 /*
  * Where the kernel copies or brings pages in for a thread, that thread's PKRU counts. The library isn't
  * told it there (docs/differences/check.md): such a step is left out on both sides.
@@ -277,7 +290,9 @@ bool ours_untellable(struct check_ours *o, const struct check_op *op)
 	case OP_CALL: return wild_call(o, op->a[0]);
 	case OP_MLOCK: case OP_MLOCK2: case OP_READ_TO: case OP_WRITE_FROM:
 		return key_in_the_way(o, op->a[0], op->a[1] + CHECK_PAGE);
-	case OP_MADVISE:
+	case OP_MADVISE:	/* what is sealed may be discarded if it may be written: PKRU decides, too */
+		if (sealed_with_key(o, op->a[0], op->a[1]))
+			return true;
 		return (op->a[2] == ASPACE_MADV_POPULATE_READ || op->a[2] == ASPACE_MADV_POPULATE_WRITE) &&
 		       key_in_the_way(o, op->a[0], op->a[1]);
 	case OP_VM_READ:
