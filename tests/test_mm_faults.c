@@ -674,7 +674,8 @@ static void a_part_of_a_huge_leaf_goes(void **state)
 	assert_int_equal(load(AT + HUGE + 255 * PAGE_SIZE), 255);
 	assert_int_equal(load(AT + 2 * HUGE + 256 * PAGE_SIZE), 256);
 	check();
-	assert_int_equal(aspace_mremap(mm, AT, HUGE, HUGE, MREMAP_MAYMOVE | MREMAP_FIXED, AT + (64 << 20)), AT + (64 << 20));
+	assert_int_equal(aspace_mremap(mm, AT, HUGE, HUGE, MREMAP_MAYMOVE | MREMAP_FIXED, AT + (64 << 20)),
+			 AT + (64 << 20));
 	assert_int_equal(load(AT + (64 << 20) + 511 * PAGE_SIZE), 511);
 	check();
 	assert_int_equal(aspace_madvise(mm, AT + 2 * HUGE + 256 * PAGE_SIZE, PAGE_SIZE, MADV_GUARD_INSTALL), 0);
@@ -687,7 +688,8 @@ static void whole_huge_leaves_move_and_go(void **state)
 	map(AT, 1024, RW, ANON, NULL);
 	set_huge_anon(AT);
 	set_huge_anon(AT + HUGE);
-	assert_int_equal(aspace_mremap(mm, AT, HUGE, HUGE, MREMAP_MAYMOVE | MREMAP_FIXED, AT + (64 << 20)), AT + (64 << 20));
+	assert_int_equal(aspace_mremap(mm, AT, HUGE, HUGE, MREMAP_MAYMOVE | MREMAP_FIXED, AT + (64 << 20)),
+			 AT + (64 << 20));
 	assert_int_equal(load(AT + (64 << 20) + 511 * PAGE_SIZE), 511);
 	check();
 	assert_int_equal(aspace_munmap(mm, AT + HUGE, HUGE), 0);
