@@ -29,10 +29,10 @@ static inline uint64_t vma_pages(const struct vm_area_struct *vma)
 {
 	return (vma->vm_end - vma->vm_start) >> PAGE_SHIFT;
 }
-/* mmap_lock for reading is enough: who decides by this flag holds it for writing. */
+/* mmap_lock for writing, as for every flag. */
 static inline void vma_set_maybe_guard(struct vm_area_struct *vma)
 {
-	__atomic_fetch_or(&vma->vm_flags, VM_MAYBE_GUARD, __ATOMIC_RELAXED);
+	vma->vm_flags |= VM_MAYBE_GUARD;
 }
 /* Neither a file nor a driver behind it: private anonymous memory. */
 static inline bool vma_is_anonymous(const struct vm_area_struct *vma)

@@ -320,11 +320,11 @@ int aspace_madvise(struct aspace_mm *mm, uint64_t addr, uint64_t length, int adv
 	error = check_range(addr, length, &advise.end);
 	if (error)
 		return min(error, 0);
-	if (advice_is_about_pages(advice)) {
+	if (advice_is_about_pages(advice) && advice != MADV_GUARD_INSTALL) {
 		mmap_read_lock(mm);
 		error = walk_areas(&advise);
 		mmap_read_unlock(mm);
-	} else {
+	} else {	/* flags of areas change; a guard leaves VM_MAYBE_GUARD behind */
 		mmap_write_lock(mm);
 		error = walk_areas(&advise);
 		mmap_write_unlock(mm);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The advices of madvise(2) that touch pages. mmap_lock is held for reading. */
+/* The advices of madvise(2) that touch pages. mmap_lock is held for reading; to install guards, for writing. */
 #include "mm/pagetable.h"
 
 struct advise_walk {
