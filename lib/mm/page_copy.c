@@ -56,7 +56,7 @@ static int copy_entries(struct pt_walk *walk, struct page *table, void *slot, ui
 	void *dst_slot;
 	int copied = 0;
 
-	if (!atomic_load_explicit(&table->nr_entries, memory_order_relaxed))
+	if (pt_table_empty(table))
 		return 0;
 	dst_slot = pte_alloc(copy->dst->vm_mm, addr, &dst_table);
 	if (!dst_slot)

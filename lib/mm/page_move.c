@@ -157,7 +157,7 @@ static bool move_small(struct page_move *move)
 		return true;
 	}
 	length = piece_length(move, 1);
-	if (atomic_load_explicit(&from.table->nr_entries, memory_order_relaxed)) {
+	if (!pt_table_empty(from.table)) {
 		to = pte_alloc(move->mm, move->to, &to_table);
 		if (!to)
 			return false;

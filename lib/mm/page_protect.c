@@ -60,7 +60,7 @@ static int protect_entries(struct pt_walk *walk, struct page *table, void *slot,
 	struct protect_walk *protect = container_of(walk, struct protect_walk, walk);
 	const struct pt_format *f = pt_format(walk->mm);
 
-	if (!atomic_load_explicit(&table->nr_entries, memory_order_relaxed))
+	if (pt_table_empty(table))
 		return 0;
 	spin_lock(page_ptl(table));
 	for (; addr < end; addr += PAGE_SIZE, slot = pt_slot_next(f, slot)) {

@@ -31,10 +31,17 @@ static inline struct page *phys_to_page(struct aspace_machine *m, uint64_t phys)
 {
 	return &m->mem_map[phys >> PAGE_SHIFT];
 }
-/* Entries of a table that are not none: under its ptl, or page_table_lock above level 0. */
+/*
+ * Entries of a table that are not none: under its ptl, or page_table_lock above level 0. Counted last:
+ * who reads 0 without the lock finds all done that was done to the entries.
+ */
 static inline void pt_count_entries(struct page *table, int delta)
 {
-	atomic_fetch_add_explicit(&table->nr_entries, (uint32_t)delta, memory_order_relaxed);
+	atomic_fetch_add_explicit(&table->nr_entries, (uint32_t)delta, memory_order_release);
+}
+static inline bool pt_table_empty(struct page *table)
+{
+	return !atomic_load_explicit(&table->nr_entries, memory_order_acquire);
 }
 
 int pgd_alloc(struct mm_struct *mm);		/* the root; 0 or -ENOMEM */

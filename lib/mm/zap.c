@@ -86,9 +86,9 @@ static uint64_t zap_some(struct zap_walk *zap, struct page *table, void **slot, 
 		if (page)
 			gather_page(zap, page);
 	}
-	pt_count_entries(table, -gone);
 	if (flush_now)
 		tlb_flush(zap->tlb);
+	pt_count_entries(table, -gone);
 	spin_unlock(page_ptl(table));
 	return addr;
 }
@@ -98,7 +98,7 @@ static int zap_entries(struct pt_walk *walk, struct page *table, void *slot, uin
 {
 	struct zap_walk *zap = container_of(walk, struct zap_walk, walk);
 
-	if (!atomic_load_explicit(&table->nr_entries, memory_order_relaxed))
+	if (pt_table_empty(table))
 		return 0;
 	while (addr < end) {
 		addr = zap_some(zap, table, &slot, addr, end);
