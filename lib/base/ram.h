@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /*
  * `bytes` of memory that reads as zeroes, which the host provides where it is touched. *base is its
@@ -23,5 +24,33 @@ void ram_destroy(uint8_t *base, uint64_t bytes, int memfd);
  */
 #define RAM_BLOCK (2ull << 20)
 void ram_populate(void *start, size_t bytes);
+
+/*
+ * Copies and clears bytes that programs may store to at this very moment. What they make of that is
+ * their affair, so the thread sanitizer doesn't look; it looks at everything else.
+ */
+#if defined(__SANITIZE_THREAD__)
+#define RAM_UNWATCHED __attribute__((no_sanitize("thread"), noinline, unused))
+
+RAM_UNWATCHED static void ram_copy(void *to, const void *from, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		((volatile uint8_t *)to)[i] = ((const volatile uint8_t *)from)[i];
+}
+RAM_UNWATCHED static void ram_clear(void *start, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		((volatile uint8_t *)start)[i] = 0;
+}
+#else
+static inline void ram_copy(void *to, const void *from, size_t n)
+{
+	memcpy(to, from, n);
+}
+static inline void ram_clear(void *start, size_t n)
+{
+	memset(start, 0, n);
+}
+#endif
 
 #endif

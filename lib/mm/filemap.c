@@ -25,6 +25,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/ram.h"
 #include "mm/filemap.h"
 
 #define MAX_WINDOW	512u	/* pages read at once, at most */
@@ -314,7 +315,7 @@ void filemap_zero_partial(struct address_space *mapping, uint64_t from, uint64_t
 
 	if (!page)
 		return;
-	memset((uint8_t *)page_address(m, page) + offset_in_page(from), 0, to - from);
+	ram_clear((uint8_t *)page_address(m, page) + offset_in_page(from), to - from);
 	page_was_rewritten(m, page);
 	if (!mapping->ops)
 		filemap_dirty_page(page);

@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "base/ram.h"
 #include "mm/filemap.h"
 
 /* Bytes of [offset, offset + n) that lie in the first page. */
@@ -35,7 +36,7 @@ static int64_t read_some(struct address_space *mapping, uint64_t offset, uint8_t
 
 	if (page) {
 		n = within_page(offset, n);
-		memcpy(buffer, (uint8_t *)page_address(m, page) + offset_in_page(offset), n);
+		ram_copy(buffer, (uint8_t *)page_address(m, page) + offset_in_page(offset), n);
 		set_flag(page, PG_referenced);
 		put_page(m, page);
 		return n;
@@ -83,7 +84,7 @@ static int write_page(struct address_space *mapping, uint64_t offset, const uint
 		error = shmem_make_page(mapping, offset >> PAGE_SHIFT, &page);
 	if (error || !page)
 		return error;
-	memcpy((uint8_t *)page_address(m, page) + offset_in_page(offset), buffer, n);
+	ram_copy((uint8_t *)page_address(m, page) + offset_in_page(offset), buffer, n);
 	page_was_rewritten(m, page);
 	if (!mapping->ops)
 		filemap_dirty_page(page);

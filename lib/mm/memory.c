@@ -26,6 +26,7 @@
  */
 #include <string.h>
 
+#include "base/ram.h"
 #include "mm/pagetable.h"
 
 /* One fault on its way. */
@@ -322,7 +323,7 @@ static int do_cow_fault(struct vm_fault *vmf, struct address_space *mapping)
 		put_page(m, copy);
 		return err;
 	}
-	memcpy(page_address(m, copy), page_address(m, page), PAGE_SIZE);
+	ram_copy(page_address(m, copy), page_address(m, page), PAGE_SIZE);
 	put_page(m, page);
 	page_add_new_anon_rmap(copy, vmf->vma, vmf->addr);
 	if (!install_page(vmf, copy, make_leaf(vmf, page_pfn(vmf, copy), true, true)))
@@ -527,8 +528,8 @@ static int wp_page_copy(struct vm_fault *vmf, pte_t entry, struct page *old)
 	if (!copy)
 		return -ENOMEM;
 	if (!zero)
-		memcpy(page_address(m, copy), m->ram + (pt_pfn(m->format, entry) << PAGE_SHIFT),
-		       PAGE_SIZE);
+		ram_copy(page_address(m, copy), m->ram + (pt_pfn(m->format, entry) << PAGE_SHIFT),
+			 PAGE_SIZE);
 	page_add_new_anon_rmap(copy, vmf->vma, vmf->addr);
 	done = replace_page(vmf, entry, old, copy);
 	if (!done) {

@@ -10,6 +10,7 @@
  */
 #include <string.h>
 
+#include "base/ram.h"
 #include "mm/filemap.h"
 
 #define WRITE_WINDOW	64u	/* pages written at once, at most */
@@ -130,7 +131,7 @@ static int write_gathered(struct address_space *mapping, struct write_run *run, 
 	if (!buffer)
 		return write_by_frames(mapping, run, bytes);
 	for (unsigned i = 0; i < run->n; i++)
-		memcpy(buffer + ((uint64_t)i << PAGE_SHIFT), page_address(m, run->pages[i]), PAGE_SIZE);
+		ram_copy(buffer + ((uint64_t)i << PAGE_SHIFT), page_address(m, run->pages[i]), PAGE_SIZE);
 	error = filemap_write_bytes(mapping, run->first << PAGE_SHIFT, buffer, bytes);
 	domain_free(&m->domain, buffer, room);
 	return error;
