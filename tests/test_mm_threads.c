@@ -601,9 +601,137 @@ static void what_was_stored_before_msync_is_written(void **state)
 	tear_down();
 }
 
+/* ---- everything at once ------------------------------------------------------------------------------ */
+
+/* Pages move, so a word tells only where in its page it belongs. */
+static uint64_t place_tag(uint64_t addr)
+{
+	return tag(offset_in_page(addr));
+}
+
+static void *place_toucher(void *arg)
+{
+	uint64_t seed = 177 + (uintptr_t)arg, word;
+
+	while (!atomic_load(&stop)) {
+		uint64_t at = BASE + next_random(&seed) % (SPAN / 8) * 8;
+
+		if (next_random(&seed) & 1)
+			store(mm, at, place_tag(at));
+		else if (load(mm, at, &word))
+			expect(word == 0 || word == place_tag(at));
+	}
+	return NULL;
+}
+
+static void advise_something(uint64_t at, uint64_t bytes, uint64_t *seed)
+{
+	static const int advices[] = {
+		MADV_PAGEOUT, MADV_COLD, MADV_FREE, MADV_DONTNEED, MADV_GUARD_INSTALL, MADV_GUARD_REMOVE,
+		MADV_WILLNEED, MADV_POPULATE_READ,
+	};
+
+	aspace_madvise(mm, at, bytes, advices[next_random(seed) % 8]);
+}
+
+static void *mover(void *arg)
+{
+	uint64_t seed = 7654321 + (uintptr_t)arg;
+
+	while (!atomic_load(&stop)) {
+		uint64_t first = next_random(&seed) % PAGES, n = 1 + next_random(&seed) % (PAGES - first);
+		uint64_t to = next_random(&seed) % (PAGES - n + 1);
+		uint64_t at = BASE + first * PAGE_SIZE, bytes = n * PAGE_SIZE;
+
+		switch (next_random(&seed) % 8) {
+		case 0:
+			aspace_mremap(mm, at, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, BASE + to * PAGE_SIZE);
+			break;
+		case 1:
+			expect(aspace_mmap(mm, at, bytes, RW, ANON | MAP_FIXED, NULL, 0) == (int64_t)at);
+			break;
+		case 2:
+			expect(aspace_mmap(mm, at, bytes, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, NULL, 0) ==
+			       (int64_t)at);
+			break;
+		case 3:
+			expect(aspace_mmap(mm, at, bytes, RW,
+					   (next_random(&seed) & 1 ? MAP_PRIVATE : MAP_SHARED) | MAP_FIXED, file,
+					   first * PAGE_SIZE) == (int64_t)at);
+			break;
+		case 4:
+			aspace_mprotect(mm, at, bytes, next_random(&seed) & 1 ? RW : PROT_READ);
+			break;
+		default:
+			advise_something(at, bytes, &seed);
+		}
+		atomic_fetch_add(&changes, 1);
+	}
+	return NULL;
+}
+
+static void *storm_forker(void *arg)
+{
+	uint64_t seed = 31337, word;
+
+	while (!atomic_load(&stop)) {
+		struct aspace_mm *child;
+
+		expect(!aspace_mm_fork(mm, &child));
+		for (int i = 0; i < 32; i++) {
+			uint64_t at = BASE + next_random(&seed) % (SPAN / 8) * 8;
+
+			if (load(child, at, &word))
+				expect(word == 0 || word == place_tag(at));
+			store(child, at, place_tag(at));
+		}
+		aspace_mm_put(child);
+		atomic_fetch_add(&forks, 1);
+		sched_yield();
+	}
+	return NULL;
+}
+
+static void *cache_shaker(void *arg)
+{
+	uint64_t seed = 271828;
+
+	while (!atomic_load(&stop)) {
+		uint64_t offset = next_random(&seed) % SPAN, word = 0;
+
+		expect(!aspace_mapping_sync(mapping, 0, SPAN));
+		expect(!aspace_mapping_invalidate(mapping, next_random(&seed) & 1));
+		expect(!aspace_mapping_punch_hole(mapping, offset & ~7ull, 2 * PAGE_SIZE));
+		expect(aspace_mapping_write(mapping, offset & PAGE_MASK, &word, 8) == 8);
+		expect(!aspace_mapping_truncate(mapping, offset & PAGE_MASK));
+		disk_truncate(offset & PAGE_MASK);
+		expect(!aspace_mapping_truncate(mapping, SPAN));
+		shrink_page_cache(m, 8);
+		sched_yield();
+	}
+	return NULL;
+}
+
+static void everything_at_once(void **state)
+{
+	void *(*const body[])(void *) = {
+		place_toucher, place_toucher, mover, mover, storm_forker, cache_shaker, looker,
+	};
+
+	set_up();
+	atomic_store(&changes, 0);
+	atomic_store(&forks, 0);
+	race(body, 7, 3 * MS);
+	print_message("%ld changes and %ld forks under %ld stores and %ld loads, %ld refused\n",
+		      atomic_load(&changes), atomic_load(&forks), atomic_load(&stores), atomic_load(&loads),
+		      atomic_load(&refused));
+	tear_down();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(everything_at_once),
 		cmocka_unit_test(threads_fault_on_the_same_private_pages),
 		cmocka_unit_test(threads_fault_on_the_same_shared_pages),
 		cmocka_unit_test(areas_come_and_go),
