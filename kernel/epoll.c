@@ -37,7 +37,7 @@ SYSCALL(epoll_ctl)
 		return -EFAULT;
 	if (!ep || !f)
 		return -EBADF;
-	if (f->ops)
+	if (f->ops && f->kind != KFILE_ANON)
 		return -EPERM;
 	if (ep == f)
 		return -EINVAL;

@@ -228,8 +228,10 @@ int send_signal(struct task_struct *task, int sig, const void *siginfo, bool gro
 	if (is_ignored(task, sig))
 		return 0;
 	task->kernel->nr_signals++;
-	if (enqueue(group ? &signal->shared_pending : &task->pending, sig, siginfo))
+	if (enqueue(group ? &signal->shared_pending : &task->pending, sig, siginfo)) {
+		signalfd_notify(sig);
 		choose_thread(task, sig, group);
+	}
 	return 0;
 }
 

@@ -137,6 +137,10 @@ SYSCALL(inotify_init1);
 SYSCALL(inotify_add_watch);
 SYSCALL(inotify_rm_watch);
 
+/* signalfd.c */
+SYSCALL(signalfd);
+SYSCALL(signalfd4);
+
 /* socket.c */
 SYSCALL(socket);
 SYSCALL(socketpair);

@@ -74,6 +74,7 @@ int kill_pgrp(struct kernel *k, int pgid, int sig, const siginfo_t *info);
 void set_blocked(struct task_struct *task, uint64_t mask);
 /* The next signal of `set` for this task, with its siginfo; 0: none. */
 int dequeue_signal(struct task_struct *task, uint64_t set, siginfo_t *info);
+void signalfd_notify(int sig);	/* signalfd.c: it became pending */
 void cont_process(struct signal_struct *signal);
 
 /* futex.c */
