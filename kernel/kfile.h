@@ -180,7 +180,10 @@ int64_t io_interrupted(struct task_struct *task);	/* state[0] bytes are done */
 /* ---- socket.c: SO_TYPE, asked once; SOCK_DGRAM: not a socket */
 int sock_type(struct kfile *file);
 
-/* ---- poll.c: the signal mask of ppoll and its like; state[2] is its own */
+/* ---- poll.c */
+struct pollfd;
+int poll_now(struct pollfd *fds, unsigned n);	/* poll(2) without waiting; never EINTR */
+/* The signal mask of ppoll and its like; state[2] is its own */
 int poll_set_mask(struct task_struct *task, uint64_t user, uint64_t size);
 
 /* ---- locks.c */

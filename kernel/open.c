@@ -123,7 +123,7 @@ static bool fifo_has_writer(int fd)
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 	char c;
 
-	if (poll(&p, 1, 0) > 0)
+	if (poll_now(&p, 1) > 0)
 		return true;
 	return read(fd, &c, 1) < 0;
 }

@@ -42,6 +42,17 @@ int poll_set_mask(struct task_struct *task, uint64_t user, uint64_t size)
 
 /* ---- one round */
 
+/* Our timer's signal makes even a poll(2) that doesn't wait say EINTR where nothing is ready. */
+int poll_now(struct pollfd *fds, unsigned n)
+{
+	int r;
+
+	do
+		r = poll(fds, n, 0);
+	while (r < 0 && errno == EINTR);
+	return r;
+}
+
 static int ask_host(struct polling *c)
 {
 	int bad = 0, r;
@@ -56,7 +67,7 @@ static int ask_host(struct polling *c)
 			bad++;
 		}
 	}
-	r = poll(c->host, c->n, 0);
+	r = poll_now(c->host, c->n);
 	for (unsigned i = 0; i < c->n && r > 0; i++)
 		c->guest[i].revents |= c->host[i].revents;
 	return r < 0 ? -errno : r + bad;

@@ -171,7 +171,7 @@ static bool ready(int fd, short events)
 {
 	struct pollfd p = { .fd = fd, .events = events };
 
-	return poll(&p, 1, 0) > 0;
+	return poll_now(&p, 1) > 0;
 }
 
 /* A description from outside may block: ask before each step, and take small ones. */

@@ -179,7 +179,7 @@ SYSCALL(connect)
 		return err;
 	if (task->wait.state[1]) {
 		p = (struct pollfd){ .fd = f->host_fd, .events = POLLOUT };
-		if (poll(&p, 1, 0) > 0)
+		if (poll_now(&p, 1) > 0)
 			return connect_result(f);
 		return wait_for_io(task, f->host_fd, POLLOUT, f->sndtimeo_ns);
 	}
