@@ -111,6 +111,8 @@ static int open_interp(struct linux_binprm *bprm, struct elf_loader *loader, con
 		return error;
 	if (path[phdr->p_filesz - 1] != '\0')
 		return -ENOEXEC;
+	if (!path[0])
+		return -EACCES;		/* to Linux it is the directory we are in */
 	error = kernel_open_exec(bprm->task, AT_FDCWD, path, 0, &interp->kfile);
 	if (error) {
 		interp->kfile = NULL;
@@ -190,7 +192,7 @@ struct elf_mapping {
 	uint64_t bias;
 	bool placed;		/* the first segment has been mapped: bias is final */
 	uint64_t start_code, end_code, start_data, end_data, end_bss;
-	uint64_t phdr_addr;
+	uint64_t phdr_addr;	/* without bias; 0: no segment holds the headers */
 };
 
 static unsigned prot_of(const Elf64_Phdr *phdr)
@@ -308,7 +310,7 @@ static void note_extent(struct elf_mapping *m, const Elf64_Phdr *phdr)
 		m->end_bss = start + phdr->p_memsz;
 	if (phdr->p_offset <= m->image->ehdr.e_phoff &&
 	    m->image->ehdr.e_phoff - phdr->p_offset < phdr->p_filesz)
-		m->phdr_addr = m->image->ehdr.e_phoff - phdr->p_offset + start;
+		m->phdr_addr = m->image->ehdr.e_phoff - phdr->p_offset + phdr->p_vaddr;
 }
 
 /*
@@ -596,7 +598,7 @@ int elf_load(struct linux_binprm *bprm, struct elf_loader *loader)
 	if (error)
 		return error;
 	a.entry = bprm->entry = exe.bias + loader->exe.ehdr.e_entry;
-	a.phdr = exe.phdr_addr;
+	a.phdr = exe.bias + exe.phdr_addr;
 	if (loader->has_interp)
 		error = load_interp(bprm, loader, &a.base);
 	else if (bprm->entry >= TASK_SIZE)
