@@ -110,8 +110,8 @@ $(O)/bench/guest-%: bench/guest/%.c
 	$(Q)$(CC) -O2 -Wall -static -o $@ $<
 
 # The tests' guests, each in both kinds. They hand wrong pointers to the C library on purpose.
-GUEST_CC = $(CC) -O1 -g -std=gnu11 -D_GNU_SOURCE $(WARN) -Wno-unused-result -Wno-nonnull -Wno-unknown-warning-option \
-	-Wno-stringop-overread -Wno-missing-prototypes -pthread
+GUEST_CC = $(CC) -O1 -g -std=gnu11 -D_GNU_SOURCE $(WARN) -Wno-unused-result -Wno-nonnull -Wno-missing-prototypes \
+	$(if $(findstring clang,$(CC)),,-Wno-stringop-overread) -pthread
 $(O)/guest/%-static: tests/guest/%.c
 	$(call say,CC,$@)
 	@mkdir -p $(@D)

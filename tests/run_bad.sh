@@ -24,4 +24,55 @@ refused 'unknown verb' 2 'fly' fly
 "$aspace" --help >"$work/out"; check 'help' [ $? = 0 ]
 "$aspace" run -- sh -c 'echo x; echo y' >&- 2>"$work/err"; check 'closed standard output is the guest'\''s error' grep -q 'error' "$work/err"
 ("$aspace" run -- sh -c 'kill -TERM $$') 2>"$work/err"; check 'death by SIGTERM is 128 + 15' [ $? = 143 ]
+# Hostile headers: what the host refuses or what dies on it does so inside, by the same status; we never break.
+cat >hostile.py <<'END'
+import ctypes, errno, os, random, subprocess, sys
+aspace, rounds = sys.argv[1], int(sys.argv[2])
+good = {name: open(name, "rb").read() for name in ("static", "dynamic")}
+random.seed(20)
+differ = ran = refused = 0
+def status(command):
+    r = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+    return r.returncode, r.stdout, r.stderr
+def native():
+    """The host's answer, by the statuses of a shell, and what was printed."""
+    try:
+        code, out, _ = status(["./hostile"])
+    except subprocess.TimeoutExpired:
+        return None
+    except OSError as e:
+        return (127 if e.errno == errno.ENOENT else 126), b""
+    return (128 - code if code < 0 else code), out
+ctypes.CDLL(None).personality(0x0040000)  # no randomization, as inside
+for n in range(rounds):
+    name = random.choice(sorted(good))
+    image = bytearray(good[name])
+    phoff, phnum = 64, image[56]
+    for _ in range(random.choice((1, 1, 1, 2, 4))):
+        at = random.choice((random.randrange(16, 64), phoff + random.randrange(56 * phnum)))
+        image[at] = random.choice((0, 1, 0x7f, 0x80, 0xff, random.randrange(256), image[at] ^ 1 << random.randrange(8)))
+    if random.random() < .1:
+        del image[random.randrange(len(image)):]
+    if os.path.exists("hostile"): os.unlink("hostile")
+    with open("hostile", "wb") as f: f.write(image)
+    os.chmod("hostile", 0o755)
+    want = native()
+    if want is None:
+        continue
+    code, out, err = status([aspace, "run", "--ram", "256M", "--", "./hostile"])
+    code = 128 - code if code < 0 else code  # we die by what the guest died of
+    if code == 125 or b"Sanitizer" in err:
+        print("broke", n, name, code, err[:300]); sys.exit(1)
+    ran += code == 0
+    refused += code == 126
+    if (code, out) != want:
+        differ += 1
+        os.link("hostile", "differs-%d" % n)
+        print("round %d, %s: native %s, inside %s %s" % (n, name, want, (code, out), err[:100]))
+print(f"{rounds} files: {ran} ran, {refused} refused, {differ} differ")
+sys.exit(differ != 0 or not ran or not refused)
+END
+printf '#include <unistd.h>\nint main(void)\n{\n\treturn write(1, "alive\\n", 6) != 6;\n}\n' >alive.c
+${CC:-cc} -O1 -static -o static alive.c && ${CC:-cc} -O1 -o dynamic alive.c || exit 1
+check 'hostile ELF headers' python3 hostile.py "$aspace" ${HOSTILE_ROUNDS:-120}
 finish

@@ -24,11 +24,13 @@ static void *spin(void *a)
 {
 	for (;;)
 		;
+	return a;
 }
 static void *blk(void *a)
 {
 	for (;;)
 		pause();
+	return a;
 }
 static int on_own_stack(void *a)
 {
@@ -40,7 +42,7 @@ static void on(int s)
 {
 	write(1, "h\n", 2);
 }
-int main()
+int main(void)
 {
 	int st;
 	setvbuf(stdout, 0, _IONBF, 0);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* PROCMAP_QUERY and PAGEMAP_SCAN, corner cases first; addresses are printed relative to the program's own areas. */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
