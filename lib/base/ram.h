@@ -29,6 +29,11 @@ void ram_populate(void *start, size_t bytes);
  * Copies and clears bytes that programs may store to at this very moment. What they make of that is
  * their affair, so the thread sanitizer doesn't look; it looks at everything else.
  */
+#if !defined(__SANITIZE_THREAD__) && defined(__has_feature)	/* clang says it so */
+#if __has_feature(thread_sanitizer)
+#define __SANITIZE_THREAD__ 1
+#endif
+#endif
 #if defined(__SANITIZE_THREAD__)
 #define RAM_UNWATCHED __attribute__((no_sanitize("thread"), noinline, unused))
 

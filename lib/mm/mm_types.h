@@ -289,7 +289,7 @@ struct translation_ops {
 	uint64_t (*move)(struct vm_area_struct *from_vma, uint64_t from,
 			 struct vm_area_struct *to_vma, uint64_t to, uint64_t length);
 	int (*copy)(struct vm_area_struct *dst, struct vm_area_struct *src);	/* fork; 0 or -ENOMEM */
-	/* The advices that touch pages; 0 or -errno. mmap_lock is held for reading. */
+	/* The advices that touch pages; 0 or -errno. mmap_lock: reading; for guards, writing. */
 	int (*advise)(struct vm_area_struct *vma, uint64_t start, uint64_t end, int advice);
 	/* Faults pages in, as get_user_pages does for mlock and MAP_POPULATE. Called without mmap_lock. */
 	int (*populate)(struct mm_struct *mm, uint64_t start, uint64_t length, bool ignore_errors);
