@@ -71,7 +71,7 @@ PROGRAMS = {
                              "create table t(a,b);with recursive c(x) as (select 1 union all select x+1 from c "
                              "where x<30000) insert into t select x,x*7%1000 from c;create index i on t(b);"
                              "select sum(a) from t where b<500;"],
-    "cc1: one file": ["{cc1}", "-quiet", "-O1", "{source}", "-o", "/dev/null"],
+    "cc1: one file": ["{cc1}", "-quiet", "-imultiarch", "x86_64-linux-gnu", "-O1", "{source}", "-o", "/dev/null"],
     "bash: 20,000 turns of a loop": ["bash", "-c", "for ((i=0;i<20000;i++)); do ((s+=i)); done; echo $s"],
     "bash: 100 forks": ["bash", "-c", "for ((i=0;i<100;i++)); do (:); done"],
     "awk": ["awk", "BEGIN{for(i=0;i<300000;i++)s+=i%7;print s}"],
