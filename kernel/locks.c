@@ -31,9 +31,28 @@ struct posix_lock {
 /* Who waits for whom, to refuse to wait in a circle. */
 struct blocked {
 	struct blocked *next;
+	const struct inode *inode;
 	const void *owner, *on;
 };
 static struct blocked *blocked;
+
+/* Locks of inode changed: who waits tries again, and until then waits for nobody. */
+static void wake_lock_waiters(struct inode *inode)
+{
+	struct blocked **p = &blocked;
+
+	while (*p) {
+		struct blocked *b = *p;
+
+		if (b->inode != inode) {
+			p = &b->next;
+			continue;
+		}
+		*p = b->next;
+		free(b);
+	}
+	wake_up(&inode->lock_wait, INT_MAX);
+}
 
 /* ---- record locks: the table */
 
@@ -43,13 +62,15 @@ static bool conflicts(const struct posix_lock *a, const struct posix_lock *b)
 	       (a->type == F_WRLCK || b->type == F_WRLCK);
 }
 
+/* The first by position, which is the one that F_GETLK tells. */
 static struct posix_lock *find_conflict(struct inode *inode, const struct posix_lock *want)
 {
-	struct posix_lock *l = inode->locks;
+	struct posix_lock *first = NULL;
 
-	while (l && !conflicts(l, want))
-		l = l->next;
-	return l;
+	for (struct posix_lock *l = inode->locks; l; l = l->next)
+		if (conflicts(l, want) && (!first || l->start < first->start))
+			first = l;
+	return first;
 }
 
 static bool touches(const struct posix_lock *a, const struct posix_lock *b)
@@ -121,7 +142,7 @@ static int set_lock(struct inode *inode, const struct posix_lock *request)
 		lock->next = inode->locks;
 		inode->locks = lock;
 	}
-	wake_up(&inode->lock_wait, INT_MAX);
+	wake_lock_waiters(inode);
 	return 0;
 }
 
@@ -142,7 +163,7 @@ void locks_remove_posix(struct kfile *f, const void *owner)
 		any = true;
 	}
 	if (any)
-		wake_up(&f->inode->lock_wait, INT_MAX);
+		wake_lock_waiters(f->inode);
 }
 
 /* ---- waiting */
@@ -196,7 +217,7 @@ static int64_t wait_for_lock(struct task_struct *task, struct inode *inode, cons
 		b = malloc(sizeof(*b));
 		if (!b)
 			return -ENOLCK;
-		*b = (struct blocked){ blocked, want->owner, holder->owner };
+		*b = (struct blocked){ blocked, inode, want->owner, holder->owner };
 		blocked = b;
 		task->wait.state[0] = (uint64_t)want->owner;
 		task->wait.interrupted = lock_interrupted;
