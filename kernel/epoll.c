@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* epoll: a host epoll of host descriptors; the guest's data goes through it untouched. */
+/*
+ * epoll: a host epoll of host descriptors; the guest's data goes through it untouched.
+ *
+ * What is watched is a pair of descriptor and description. Guest descriptors that share a description
+ * share a host descriptor, too: the second one is watched by a duplicate of it.
+ */
 #include <poll.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -9,6 +15,88 @@
 
 #define MAX_EVENTS (BOUNCE_SIZE / sizeof(struct epoll_event))
 #define NO_DEADLINE UINT64_MAX
+
+struct epoll_item {
+	struct epoll_item *next;
+	struct kfile *file;	/* no reference, see epoll_forget */
+	int fd;			/* the guest's number */
+	int host_fd;		/* file->host_fd or a duplicate */
+};
+
+static void item_free(struct epoll_item *item)
+{
+	if (item->host_fd != item->file->host_fd)
+		close(item->host_fd);
+	item->file->nr_epolls--;
+	free(item);
+}
+
+void epoll_release(struct kfile *ep)
+{
+	while (ep->epoll_items) {
+		struct epoll_item *item = ep->epoll_items;
+
+		ep->epoll_items = item->next;
+		item_free(item);
+	}
+}
+
+static struct epoll_item **find_item(struct kfile *ep, struct kfile *f, int fd)
+{
+	struct epoll_item **p = &ep->epoll_items;
+
+	while (*p && ((*p)->file != f || (*p)->fd != fd))
+		p = &(*p)->next;
+	return p;
+}
+
+static bool watches(struct kfile *ep, struct kfile *f)
+{
+	struct epoll_item *item = ep->epoll_items;
+
+	while (item && item->file != f)
+		item = item->next;
+	return item;
+}
+
+void epoll_forget(struct kfile *f)
+{
+	struct kfile *ep;
+
+	list_for_each_entry(ep, &all_kfiles, all) {
+		struct epoll_item **p = &ep->epoll_items;
+
+		while (*p) {
+			struct epoll_item *item = *p;
+
+			if (item->file != f) {
+				p = &item->next;
+				continue;
+			}
+			*p = item->next;
+			item_free(item);
+		}
+	}
+}
+
+static int64_t add_item(struct kfile *ep, struct kfile *f, int fd, struct epoll_event *ev)
+{
+	struct epoll_item *item = malloc(sizeof(*item));
+	int r;
+
+	if (!item)
+		return -ENOMEM;
+	*item = (struct epoll_item){ .next = ep->epoll_items, .file = f, .fd = fd, .host_fd = f->host_fd };
+	if (watches(ep, f))
+		item->host_fd = fcntl(f->host_fd, F_DUPFD_CLOEXEC, 3);
+	f->nr_epolls++;
+	r = item->host_fd < 0 ? -errno : host_ret(epoll_ctl(ep->host_fd, EPOLL_CTL_ADD, item->host_fd, ev));
+	if (r)
+		item_free(item);
+	else
+		ep->epoll_items = item;
+	return r;
+}
 
 static int64_t do_create(struct task_struct *task, int flags)
 {
@@ -30,8 +118,10 @@ SYSCALL(epoll_create1)
 SYSCALL(epoll_ctl)
 {
 	int op = args->a[1];
-	struct kfile *ep = fcheck(task, (int)args->a[0]), *f = fcheck(task, (int)args->a[2]);
+	int fd = args->a[2], r;
+	struct kfile *ep = fcheck(task, (int)args->a[0]), *f = fcheck(task, fd);
 	struct epoll_event ev = { 0 };
+	struct epoll_item **p;
 
 	if (op != EPOLL_CTL_DEL && copy_from_user(task, &ev, args->a[3], sizeof(ev)))
 		return -EFAULT;
@@ -41,7 +131,19 @@ SYSCALL(epoll_ctl)
 		return -EPERM;
 	if (ep == f)
 		return -EINVAL;
-	return host_ret(epoll_ctl(ep->host_fd, op, f->host_fd, &ev));
+	p = find_item(ep, f, fd);
+	if (op == EPOLL_CTL_ADD)
+		return *p ? -EEXIST : add_item(ep, f, fd, &ev);
+	if (!*p)		/* the host says what is wrong: no epoll, no such command, not watched */
+		return watches(ep, f) ? -ENOENT : host_ret(epoll_ctl(ep->host_fd, op, f->host_fd, &ev));
+	r = host_ret(epoll_ctl(ep->host_fd, op, (*p)->host_fd, &ev));
+	if (!r && op == EPOLL_CTL_DEL) {
+		struct epoll_item *item = *p;
+
+		*p = item->next;
+		item_free(item);
+	}
+	return r;
 }
 
 static int64_t do_wait(struct task_struct *task, const struct sys_args *args, uint64_t timeout_ns)

@@ -92,6 +92,9 @@ void kfile_put(struct kfile *f)
 	if (--f->refs)
 		return;
 	list_del(&f->all);
+	if (f->nr_epolls)
+		epoll_forget(f);
+	epoll_release(f);
 	if (f->inode)
 		locks_remove_posix(f, f);	/* F_OFD locks */
 	if (f->ops && f->ops->release)

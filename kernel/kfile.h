@@ -71,6 +71,8 @@ struct kfile {
 	uint64_t rcvtimeo_ns, sndtimeo_ns;	/* SO_RCVTIMEO, SO_SNDTIMEO; 0: for ever */
 	int sock_type;		/* SO_TYPE; 0: not asked yet */
 	int peer_pid;		/* the guest that made a pair of sockets; 0 */
+	struct epoll_item *epoll_items;	/* of an epoll: what it watches */
+	unsigned nr_epolls;	/* items of epolls that watch it */
 	struct list_head all;
 };
 
@@ -185,6 +187,10 @@ struct pollfd;
 int poll_now(struct pollfd *fds, unsigned n);	/* poll(2) without waiting; never EINTR */
 /* The signal mask of ppoll and its like; state[2] is its own */
 int poll_set_mask(struct task_struct *task, uint64_t user, uint64_t size);
+
+/* ---- epoll.c */
+void epoll_release(struct kfile *ep);
+void epoll_forget(struct kfile *file);	/* it is gone: no epoll watches it any more */
 
 /* ---- locks.c */
 int64_t posix_lock_fcntl(struct task_struct *task, struct kfile *file, int cmd, uint64_t arg);
