@@ -32,8 +32,11 @@ static void *blk(void *a)
 		pause();
 	return a;
 }
+static volatile int go = 1;
 static int on_own_stack(void *a)
 {
+	while (!go)
+		usleep(1000);
 	printf("clone child %d\n", (int)(long)a);
 	fflush(stdout);
 	_exit(3);
@@ -84,9 +87,11 @@ int main(void)
 	c = clone(on_own_stack, stk + 65536, CLONE_VM | CLONE_FS | SIGCHLD, (void *)7);
 	waitpid(c, &st, 0);
 	printf("clone %x\n", st);
+	go = 0;
 	c = clone(on_own_stack, stk + 65536, CLONE_VM, (void *)8);
 	printf("no WALL %d", waitpid(c, &st, 0));
 	printf(" %s\n", strerrorname_np(errno));
+	go = 1;
 	printf("WALL %d\n", waitpid(c, &st, __WALL) == c);
 	signal(SIGCHLD, SIG_IGN);
 	c = fork();
