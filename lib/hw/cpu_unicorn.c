@@ -36,6 +36,8 @@
  *  4. uc_emu_start()'s "until" address 0 would make a call through NULL end the run: the list of
  *     exits is used instead, and is empty.
  *  5. A stop from another thread can be lost, for want of a barrier: see cpu_kick().
+ *  6. A store beside the code of a page ends the watch over all of the page; code that is written
+ *     after that runs as it was. tb_invalidate_phys_page_fast_x86_64() is interposed as well.
  *
  * What can't be mended from outside, and so differs from hardware: an instruction that reads and
  * writes faults first as a read, then as a write; misaligned SSE operands don't fault, nor do
@@ -196,6 +198,7 @@ struct cpu {
 
 void check_exit_request_x86_64(void *tcg_context);
 void x86_cpu_exec_enter_x86_64(void *cpu_state);
+void tb_invalidate_phys_page_fast_x86_64(void *uc, void *pages, uint64_t start, int len, uintptr_t retaddr);
 
 static _Thread_local struct cpu *running; /* between uc_emu_start()'s call and return */
 static _Thread_local bool check_exit_requests_gone;
@@ -221,6 +224,24 @@ EXPORT void x86_cpu_exec_enter_x86_64(void *cpu_state)
 	cpu->cpu_state = cpu_state;
 	if (atomic_load_explicit(&cpu->kicked, memory_order_relaxed))
 		uc_emu_stop(cpu->uc);
+}
+
+/*
+ * Defect 6: called for a store to a page that holds translated code. Whatever this drops, the engine
+ * then writes to the page freely until code of it is translated anew: so all of it has to go.
+ */
+EXPORT void tb_invalidate_phys_page_fast_x86_64(void *uc, void *pages, uint64_t start, int len, uintptr_t retaddr)
+{
+	static _Atomic(void (*)(void *, void *, uint64_t, int, uintptr_t)) real;
+	void (*invalidate)(void *, void *, uint64_t, int, uintptr_t) =
+		atomic_load_explicit(&real, memory_order_relaxed);
+
+	if (!invalidate) {
+		invalidate = (void (*)(void *, void *, uint64_t, int, uintptr_t))dlsym(
+			RTLD_NEXT, "tb_invalidate_phys_page_fast_x86_64");
+		atomic_store_explicit(&real, invalidate, memory_order_relaxed);
+	}
+	invalidate(uc, pages, start & ~(uint64_t)(PAGE_SIZE - 1), PAGE_SIZE, retaddr);
 }
 
 static long membarrier(int cmd)
