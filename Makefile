@@ -131,9 +131,10 @@ bench: deps
 
 # Fuzz targets: replayed everywhere (tests/fuzz_replay.sh); `make fuzz SECONDS=60` searches, with clang's libFuzzer.
 $(O)/fuzz/replay_proc: $(O)/tools/proc_maps.o
+$(O)/fuzz/replay_elf: $(O)/kernel/binfmt_elf.o
 $(O)/fuzz/replay_%: $(O)/fuzz/fuzz_%.o $(O)/fuzz/replay.o $(O)/libaspace.a
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ -lm $(LDLIBS_LIB)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lm $(LDLIBS_LIB)
 
 SECONDS ?= 60
 fuzz:
