@@ -3,6 +3,9 @@
 #
 # Left out: the lines of [vvar], [vvar_vclock] and [vdso], which are the host's clocks (docs/differences), and
 # the inode numbers of shared memory, which count what the host has made. Every other byte is compared.
+#
+# Both sides get one environment, byte for byte: a shell keeps its variables on the heap, and the `_` it is given
+# is the name of whoever started it. With the caller's environment the heap could end on either side of a page.
 cd "$(dirname "$0")/.." && . tests/lib/compare.sh
 setarch -R true 2>/dev/null || { echo "setarch -R isn't allowed here"; exit 77; }
 cd "$work" || exit 2
@@ -13,8 +16,8 @@ same_maps() { # NAME COMMAND...
 	local name=$1
 	shift
 	cases=$((cases + 1))
-	setarch -R "$@" </dev/null 2>/dev/null | comparable >native.maps
-	"$aspace" run -- "$@" </dev/null 2>/dev/null | comparable >inside.maps
+	setarch -R env -i PATH="$PATH" LANG="${LANG-C}" "$@" </dev/null 2>/dev/null | comparable >native.maps
+	"$aspace" run -- env -i PATH="$PATH" LANG="${LANG-C}" "$@" </dev/null 2>/dev/null | comparable >inside.maps
 	if [ "$(grep -c . native.maps)" -gt 3 ] && cmp -s native.maps inside.maps; then
 		echo "ok   $name ($(grep -c . native.maps) lines)"
 		return
@@ -34,7 +37,7 @@ e = threading.Event(); ts = [threading.Thread(target=e.wait) for _ in range(6)]
 for t in ts: t.start()
 print(open("/proc/self/maps").read()); e.set()'
 same_maps 'awk' awk '{ print }' /proc/self/maps
-same_maps 'many descriptors, empty environment' env -i sh -c 'exec 5</proc/self/maps 6</dev/null; cat <&5'
+same_maps 'many descriptors' sh -c 'exec 5</proc/self/maps 6</dev/null; cat <&5'
 # The program's own numbers about itself: what doesn't depend on when it is asked.
 same 'auxv: what it says, and where nothing moves' 'LD_SHOW_AUXV=1 setarch -R /bin/true | grep -v "AT_SYSINFO_EHDR\|AT_RANDOM\|AT_HWCAP\|AT_BASE\|AT_ENTRY\|AT_PHDR\|AT_EXECFN\|AT_PLATFORM\|AT_MINSIGSTKSZ\|AT_RSEQ\|AT_??"'
 same 'smaps: its fields and their order' 'sed -n "/^[A-Z]/s/:.*//p" /proc/self/smaps | sort | uniq -c | awk "{ print \$2 }"; head -n 1 /proc/self/smaps | wc -w'
