@@ -10,10 +10,10 @@
  *   - a node that is made here: p->proc_node with the guest (proc_pid, proc_tid). p->name is then the
  *     host's file of the same name, which answers stat(2), access(2) and the like.
  *
- * Text is made when it is read from its start, as a whole, and read on from there.
+ * What shows an address space shows the one that the task had when the file was opened; its end leaves
+ * nothing to show.
  */
 #include <dirent.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,568 +22,34 @@
 
 #include "kfile.h"
 #include "proc_query.h"
+#include "procfs.h"
 #include "syscalls_fs.h"
-#include "vdso.h"
 #include "task.h"
 
-#define CLOCK_TICK_NS 10000000ull
 #define PAGE_SIZE 4096ull
 
-/* ---- text that grows */
-
-struct text {
-	char *p;
-	size_t n, room;
-};
-
-static int text_add(void *priv, const char *s, size_t n)
+static uint64_t min_u64(uint64_t a, uint64_t b)
 {
-	struct text *t = priv;
-
-	if (t->n + n > t->room) {
-		size_t room = (t->n + n) * 2 + 1024;
-		char *p = realloc(t->p, room);
-
-		if (!p)
-			return -ENOMEM;
-		t->p = p;
-		t->room = room;
-	}
-	memcpy(t->p + t->n, s, n);
-	t->n += n;
-	return 0;
+	return a < b ? a : b;
 }
-
-__attribute__((format(printf, 2, 3)))
-static int text_printf(struct text *t, const char *format, ...)
-{
-	char line[1024];
-	va_list ap;
-	int n;
-
-	va_start(ap, format);
-	n = vsnprintf(line, sizeof(line), format, ap);
-	va_end(ap);
-	return text_add(t, line, n < (int)sizeof(line) ? n : (int)sizeof(line) - 1);
-}
-
-/* A whole file of the host. */
-static int text_host_file(struct text *t, const char *path)
-{
-	char buf[4096];
-	ssize_t n;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return -errno;
-	while ((n = read(fd, buf, sizeof(buf))) > 0)
-		if (text_add(t, buf, n))
-			break;
-	close(fd);
-	return n < 0 ? -errno : 0;
-}
-
-/* ---- what the nodes are */
-
-enum node_kind {
-	NODE_ROOT, NODE_SELF, NODE_THREAD_SELF, NODE_PID, NODE_TASKS, NODE_FDS, NODE_FDINFOS,	/* directories */
-	NODE_TEXT, NODE_MEM, NODE_PAGEMAP,
-};
-struct proc_node {
-	const char *name;	/* below the pid directory */
-	enum node_kind kind;
-	int (*show)(struct task_struct *t, struct text *text, int fd);
-	int (*store)(struct task_struct *t, char *text);	/* NUL-terminated */
-};
 
 /* An open node: kfile->priv. */
 struct proc_file {
 	const struct proc_node *node;
 	int pid, tid, fd;
-	struct text text;	/* also of directory entries */
-	bool made;
+	struct aspace_mm *mm;	/* of a kind that shows one (mm_count), NULL: there was none */
+	struct seq_file seq;
+	struct text entries;	/* of a directory */
+	bool made;		/* those were */
 };
 
-/* ---- states and times of a task */
-
-static char state_letter(const struct task_struct *t)
-{
-	if (t->state == TASK_ZOMBIE || t->state == TASK_DEAD)
-		return 'Z';
-	if (t->state == TASK_STOPPED || t->signal->stopped)
-		return 'T';
-	return t->state == TASK_WAITING ? 'S' : 'R';
-}
-
-static const char *state_name(char letter)
-{
-	return letter == 'Z' ? "zombie" : letter == 'T' ? "stopped" : letter == 'S' ? "sleeping" : "running";
-}
-
-static int parent_pid(const struct task_struct *t)
-{
-	const struct task_struct *parent = t->signal->parent_leader;
-
-	return parent ? parent->tgid : t->kernel->host_ppid;
-}
-
-static void signal_sets(const struct task_struct *t, uint64_t *ignored, uint64_t *caught)
-{
-	*ignored = *caught = 0;
-	for (int sig = 1; sig <= 64 && t->sighand; sig++) {
-		uint64_t handler = t->sighand->action[sig].handler;
-
-		if (handler == 1)
-			*ignored |= SIGMASK(sig);
-		else if (handler)
-			*caught |= SIGMASK(sig);
-	}
-}
-
-/* ---- status: the host's own, with what differs put in its place */
-
-struct status_line {
-	const char *key;	/* with its colon */
-	void (*show)(struct task_struct *t, struct text *out);
-};
-
-static void show_name(struct task_struct *t, struct text *out)
-{
-	text_printf(out, "%s", t->comm);
-}
-
-static void show_umask(struct task_struct *t, struct text *out)
-{
-	text_printf(out, "%#04o", t->fs ? t->fs->umask : 0);
-}
-
-static void show_state(struct task_struct *t, struct text *out)
-{
-	text_printf(out, "%c (%s)", state_letter(t), state_name(state_letter(t)));
-}
-
-static void show_tgid(struct task_struct *t, struct text *out)
-{
-	text_printf(out, "%d", t->tgid);
-}
-
-static void show_pid(struct task_struct *t, struct text *out)
-{
-	text_printf(out, "%d", t->pid);
-}
-
-static void show_ppid(struct task_struct *t, struct text *out)
-{
-	text_printf(out, "%d", parent_pid(t));
-}
-
-static void show_pgid(struct task_struct *t, struct text *out)
-{
-	text_printf(out, "%d", t->signal->pgid);
-}
-
-static void show_sid(struct task_struct *t, struct text *out)
-{
-	text_printf(out, "%d", t->signal->sid);
-}
-
-static void show_fdsize(struct task_struct *t, struct text *out)
-{
-	unsigned n = t->files ? files_size(t->files) : 0;
-
-	text_printf(out, "%u", t->files && n < 64 ? 64 : n);
-}
-
-static void show_threads(struct task_struct *t, struct text *out)
-{
-	text_printf(out, "%u", t->signal->nr_threads ? t->signal->nr_threads : 1);
-}
-
-static void show_sigpnd(struct task_struct *t, struct text *out)
-{
-	text_printf(out, "%016llx", (unsigned long long)t->pending.set);
-}
-
-static void show_shdpnd(struct task_struct *t, struct text *out)
-{
-	text_printf(out, "%016llx", (unsigned long long)t->signal->shared_pending.set);
-}
-
-static void show_sigblk(struct task_struct *t, struct text *out)
-{
-	text_printf(out, "%016llx", (unsigned long long)t->blocked);
-}
-
-static void show_sigign(struct task_struct *t, struct text *out)
-{
-	uint64_t ignored, caught;
-
-	signal_sets(t, &ignored, &caught);
-	text_printf(out, "%016llx", (unsigned long long)ignored);
-}
-
-static void show_sigcgt(struct task_struct *t, struct text *out)
-{
-	uint64_t ignored, caught;
-
-	signal_sets(t, &ignored, &caught);
-	text_printf(out, "%016llx", (unsigned long long)caught);
-}
-
-static void show_nnp(struct task_struct *t, struct text *out)
-{
-	text_printf(out, "%d", t->no_new_privs);
-}
-
-static void show_thp(struct task_struct *t, struct text *out)
-{
-	text_printf(out, "%d", !t->thp_disable);
-}
-
-static void show_nvcsw(struct task_struct *t, struct text *out)
-{
-	text_printf(out, "%llu", (unsigned long long)t->nvcsw);
-}
-
-static void show_nivcsw(struct task_struct *t, struct text *out)
-{
-	text_printf(out, "%llu", (unsigned long long)t->nivcsw);
-}
-
-static const struct status_line status_lines[] = {
-	{ "Name:", show_name }, { "Umask:", show_umask }, { "State:", show_state },
-	{ "Tgid:", show_tgid }, { "Pid:", show_pid }, { "PPid:", show_ppid },
-	{ "FDSize:", show_fdsize }, { "NStgid:", show_tgid }, { "NSpid:", show_pid },
-	{ "NSpgid:", show_pgid }, { "NSsid:", show_sid }, { "THP_enabled:", show_thp },
-	{ "Threads:", show_threads }, { "SigPnd:", show_sigpnd }, { "ShdPnd:", show_shdpnd },
-	{ "SigBlk:", show_sigblk }, { "SigIgn:", show_sigign }, { "SigCgt:", show_sigcgt },
-	{ "NoNewPrivs:", show_nnp }, { "voluntary_ctxt_switches:", show_nvcsw },
-	{ "nonvoluntary_ctxt_switches:", show_nivcsw },
-};
-
-static bool starts_with(const char *s, const char *prefix)
-{
-	return !strncmp(s, prefix, strlen(prefix));
-}
-
-static bool is_memory_line(const char *line)
-{
-	return starts_with(line, "Vm") || starts_with(line, "Rss") || starts_with(line, "HugetlbPages");
-}
-
-static void show_status_line(struct task_struct *t, struct text *out, const char *line, size_t n)
-{
-	for (size_t i = 0; i < sizeof(status_lines) / sizeof(status_lines[0]); i++) {
-		const struct status_line *l = &status_lines[i];
-
-		if (!starts_with(line, l->key))
-			continue;
-		text_printf(out, "%s\t", l->key);
-		l->show(t, out);
-		text_add(out, "\n", 1);
-		return;
-	}
-	text_add(out, line, n);
-}
-
-static int show_status(struct task_struct *t, struct text *out, int fd)
-{
-	struct text host = { 0 };
-	bool memory_done = !t->mm, hugetlb = false;
-	int err = text_host_file(&host, "/proc/self/status");
-
-	text_add(&host, "", 1);
-	for (char *line = host.p, *end; !err && (end = strchr(line, '\n')); line = end + 1) {
-		if (!is_memory_line(line)) {
-			if (t->mm || !(starts_with(line, "CoreDumping") || starts_with(line, "THP_") ||
-				       starts_with(line, "untag_mask")))
-				show_status_line(t, out, line, end + 1 - line);
-			continue;
-		}
-		if (!memory_done) {
-			size_t before = out->n;
-
-			err = aspace_print_status(t->mm, text_add, out);
-			text_add(out, "", 1);
-			out->n--;
-			hugetlb = strstr(out->p + before, "HugetlbPages");
-			memory_done = true;
-		}
-		if (t->mm && !hugetlb && starts_with(line, "HugetlbPages"))
-			text_add(out, line, end + 1 - line);
-	}
-	free(host.p);
-	return err;
-}
-
-/* ---- stat and statm */
-
-static int show_stat(struct task_struct *t, struct text *out, int fd)
-{
-	struct aspace_layout l = { .size = sizeof(l) };
-	struct aspace_mm_stats ms = { .size = sizeof(ms) };
-	struct signal_struct *sig = t->signal;
-	uint64_t ignored, caught, rss = 0;
-	int pgrp = tty_foreground_pgrp(t->kernel);
-
-	if (t->mm) {
-		aspace_mm_layout(t->mm, &l);
-		aspace_mm_stats(t->mm, &ms);
-		rss = ms.rss_anon + ms.rss_file + ms.rss_shmem;
-	}
-	signal_sets(t, &ignored, &caught);
-	text_printf(out, "%d (%s) %c %d %d %d %d %d %u ", t->pid, t->comm, state_letter(t), parent_pid(t),
-		    sig->pgid, sig->sid, tty_nr_of(t), pgrp ? pgrp : -1, 0x400000u);
-	text_printf(out, "%llu %llu %llu %llu ", (unsigned long long)(t->min_flt + sig->min_flt),
-		    (unsigned long long)sig->cmin_flt, (unsigned long long)(t->maj_flt + sig->maj_flt),
-		    (unsigned long long)sig->cmaj_flt);
-	text_printf(out, "%llu 0 %llu 0 %d %d %u 0 %llu %llu %llu %llu ",
-		    (unsigned long long)(process_cputime(sig) / CLOCK_TICK_NS),
-		    (unsigned long long)(sig->cutime_ns / CLOCK_TICK_NS), 20 + t->nice, t->nice,
-		    sig->nr_threads ? sig->nr_threads : 1, (unsigned long long)(t->start_ns / CLOCK_TICK_NS),
-		    (unsigned long long)(ms.total_vm * PAGE_SIZE), (unsigned long long)rss,
-		    (unsigned long long)sig->rlim[5].cur);
-	text_printf(out, "%llu %llu %llu 0 0 ", (unsigned long long)l.start_code,
-		    (unsigned long long)l.end_code, (unsigned long long)l.start_stack);
-	text_printf(out, "%llu %llu %llu %llu 0 0 0 %d 0 0 0 0 0 0 ", (unsigned long long)t->pending.set & 0x7fffffff,
-		    (unsigned long long)t->blocked & 0x7fffffff, (unsigned long long)ignored & 0x7fffffff,
-		    (unsigned long long)caught & 0x7fffffff, t->exit_signal);
-	text_printf(out, "%llu %llu %llu %llu %llu %llu %llu %d\n", (unsigned long long)l.start_data,
-		    (unsigned long long)l.end_data, (unsigned long long)l.start_brk,
-		    (unsigned long long)l.arg_start, (unsigned long long)l.arg_end,
-		    (unsigned long long)l.env_start, (unsigned long long)l.env_end, sig->exit_code);
-	return 0;
-}
-
-static int show_statm(struct task_struct *t, struct text *out, int fd)
-{
-	return t->mm ? aspace_print_statm(t->mm, text_add, out) : text_printf(out, "0 0 0 0 0 0 0\n");
-}
-
-/* ---- memory, as the library prints it. Nothing is mapped by a zombie. */
-
-static int show_maps(struct task_struct *t, struct text *out, int fd)
-{
-	int error = t->mm ? aspace_print_maps(t->mm, text_add, out) : 0;
-
-	return error || !t->mm ? error : print_vsyscall_maps(text_add, out);
-}
-
-static int show_smaps(struct task_struct *t, struct text *out, int fd)
-{
-	int error = t->mm ? aspace_print_smaps(t->mm, text_add, out) : 0;
-
-	return error || !t->mm ? error : print_vsyscall_smaps(text_add, out);
-}
-
-static int show_smaps_rollup(struct task_struct *t, struct text *out, int fd)
-{
-	return t->mm ? aspace_print_smaps_rollup(t->mm, text_add, out) : -ESRCH;
-}
-
-static int show_numa_maps(struct task_struct *t, struct text *out, int fd)
-{
-	return t->mm ? aspace_print_numa_maps(t->mm, text_add, out) : 0;
-}
-
-static int show_auxv(struct task_struct *t, struct text *out, int fd)
-{
-	char auxv[1024];
-	size_t n = t->mm ? aspace_mm_auxv(t->mm, auxv, sizeof(auxv)) : 0;
-
-	return text_add(out, auxv, n < sizeof(auxv) ? n : sizeof(auxv));
-}
-
-static int add_memory(struct task_struct *t, struct text *out, uint64_t start, uint64_t end)
-{
-	char buf[4096];
-
-	while (start < end) {
-		size_t n = end - start < sizeof(buf) ? end - start : sizeof(buf);
-		int64_t got = aspace_access_remote(t->mm, start, buf, n, ASPACE_FORCE);
-
-		if (got <= 0)
-			break;
-		if (text_add(out, buf, got))
-			return -ENOMEM;
-		start += got;
-	}
-	return 0;
-}
-
-/* A program that wrote over its arguments' end (setproctitle) shows one string, into the environment. */
-static int show_cmdline(struct task_struct *t, struct text *out, int fd)
-{
-	struct aspace_layout l = { .size = sizeof(l) };
-	size_t args;
-
-	if (!t->mm)
-		return 0;
-	aspace_mm_layout(t->mm, &l);
-	add_memory(t, out, l.arg_start, l.arg_end);
-	args = out->n;
-	if (args && out->p[args - 1] && l.env_start == l.arg_end) {
-		add_memory(t, out, l.env_start, l.env_end);
-		out->n = strnlen(out->p, out->n);
-	}
-	return 0;
-}
-
-static int show_environ(struct task_struct *t, struct text *out, int fd)
-{
-	struct aspace_layout l = { .size = sizeof(l) };
-
-	if (!t->mm)
-		return 0;
-	aspace_mm_layout(t->mm, &l);
-	return add_memory(t, out, l.env_start, l.env_end);
-}
-
-static int store_clear_refs(struct task_struct *t, char *text)
-{
-	char *end;
-	long what = strtol(text, &end, 10);
-
-	if (end == text || (*end && *end != '\n') || what < 1 || what > 5)
-		return -EINVAL;
-	return t->mm ? aspace_clear_refs(t->mm, (int)what) : 0;
-}
-
-/* ---- small ones */
-
-static int show_comm(struct task_struct *t, struct text *out, int fd)
-{
-	return text_printf(out, "%s\n", t->comm);
-}
-
-static int store_comm(struct task_struct *t, char *text)
-{
-	snprintf(t->comm, sizeof(t->comm), "%s", text);
-	return 0;
-}
-
-static int show_oom_score_adj(struct task_struct *t, struct text *out, int fd)
-{
-	return text_printf(out, "%d\n", t->signal->oom_score_adj);
-}
-
-static int store_oom_score_adj(struct task_struct *t, char *text)
-{
-	char *end;
-	long adj = strtol(text, &end, 0);
-
-	if (end == text || (*end && *end != '\n') || adj < -1000 || adj > 1000)
-		return -EINVAL;
-	t->signal->oom_score_adj = (int)adj;
-	return 0;
-}
-
-static int show_personality(struct task_struct *t, struct text *out, int fd)
-{
-	return text_printf(out, "%08x\n", t->personality);
-}
-
-static void add_limit(struct text *out, uint64_t value)
-{
-	if (value == UINT64_MAX)
-		text_printf(out, "%-20s ", "unlimited");
-	else
-		text_printf(out, "%-20llu ", (unsigned long long)value);
-}
-
-static int show_limits(struct task_struct *t, struct text *out, int fd)
-{
-	static const char *const limit[16][2] = {
-		{ "Max cpu time", "seconds" }, { "Max file size", "bytes" }, { "Max data size", "bytes" },
-		{ "Max stack size", "bytes" }, { "Max core file size", "bytes" },
-		{ "Max resident set", "bytes" }, { "Max processes", "processes" },
-		{ "Max open files", "files" }, { "Max locked memory", "bytes" },
-		{ "Max address space", "bytes" }, { "Max file locks", "locks" },
-		{ "Max pending signals", "signals" }, { "Max msgqueue size", "bytes" },
-		{ "Max nice priority", NULL }, { "Max realtime priority", NULL },
-		{ "Max realtime timeout", "us" },
-	};
-
-	text_printf(out, "%-25s %-20s %-20s %-10s\n", "Limit", "Soft Limit", "Hard Limit", "Units");
-	for (int i = 0; i < 16; i++) {
-		text_printf(out, "%-25s ", limit[i][0]);
-		add_limit(out, t->signal->rlim[i].cur);
-		add_limit(out, t->signal->rlim[i].max);
-		if (limit[i][1])
-			text_printf(out, "%-10s", limit[i][1]);
-		text_add(out, "\n", 1);
-	}
-	return 0;
-}
-
-static int show_children(struct task_struct *t, struct text *out, int fd)
-{
-	struct task_struct *child;
-
-	if (is_leader(t))
-		list_for_each_entry(child, &t->signal->children, sibling)
-			text_printf(out, "%d ", child->tgid);
-	return 0;
-}
-
-/* The host's, but for flags and position, which differ from what our descriptor has. */
-static int show_fdinfo(struct task_struct *t, struct text *out, int fd)
-{
-	struct kfile *f = t->files ? files_lookup(t->files, fd) : NULL;
-	struct text host = { 0 };
-	char path[48];
-	int err;
-
-	if (!f)
-		return -ENOENT;
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", f->host_fd);
-	err = text_host_file(&host, path);
-	text_add(&host, "", 1);
-	for (char *line = host.p, *end; !err && (end = strchr(line, '\n')); line = end + 1) {
-		unsigned flags;
-
-		if (sscanf(line, "flags: %o", &flags) == 1) {
-			flags &= ~(O_NONBLOCK | O_CLOEXEC);
-			flags |= (f->nonblock ? O_NONBLOCK : 0) | (files_cloexec(t->files, fd) ? O_CLOEXEC : 0);
-			text_printf(out, "flags:\t0%o\n", flags);
-		} else if (f->ops && starts_with(line, "pos:")) {
-			text_printf(out, "pos:\t%lld\n", (long long)f->pos);
-		} else {
-			text_add(out, line, end + 1 - line);
-		}
-	}
-	free(host.p);
-	return err;
-}
-
-static const struct proc_node pid_nodes[] = {
-	{ "auxv", NODE_TEXT, show_auxv, NULL },
-	{ "children", NODE_TEXT, show_children, NULL },
-	{ "clear_refs", NODE_TEXT, NULL, store_clear_refs },
-	{ "cmdline", NODE_TEXT, show_cmdline, NULL },
-	{ "comm", NODE_TEXT, show_comm, store_comm },
-	{ "environ", NODE_TEXT, show_environ, NULL },
-	{ "limits", NODE_TEXT, show_limits, NULL },
-	{ "maps", NODE_TEXT, show_maps, NULL },
-	{ "mem", NODE_MEM, NULL, NULL },
-	{ "numa_maps", NODE_TEXT, show_numa_maps, NULL },
-	{ "oom_score_adj", NODE_TEXT, show_oom_score_adj, store_oom_score_adj },
-	{ "pagemap", NODE_PAGEMAP, NULL, NULL },
-	{ "personality", NODE_TEXT, show_personality, NULL },
-	{ "smaps", NODE_TEXT, show_smaps, NULL },
-	{ "smaps_rollup", NODE_TEXT, show_smaps_rollup, NULL },
-	{ "stat", NODE_TEXT, show_stat, NULL },
-	{ "statm", NODE_TEXT, show_statm, NULL },
-	{ "status", NODE_TEXT, show_status, NULL },
-};
-static const struct proc_node node_root = { "", NODE_ROOT, NULL, NULL };
-static const struct proc_node node_self = { "", NODE_SELF, NULL, NULL };
-static const struct proc_node node_thread_self = { "", NODE_THREAD_SELF, NULL, NULL };
-static const struct proc_node node_pid = { "", NODE_PID, NULL, NULL };
-static const struct proc_node node_tasks = { "task", NODE_TASKS, NULL, NULL };
-static const struct proc_node node_fds = { "fd", NODE_FDS, NULL, NULL };
-static const struct proc_node node_fdinfos = { "fdinfo", NODE_FDINFOS, NULL, NULL };
-static const struct proc_node node_fdinfo = { "fdinfo", NODE_TEXT, show_fdinfo, NULL };
+static const struct proc_node node_root = { .name = "", .kind = NODE_ROOT };
+static const struct proc_node node_self = { .name = "", .kind = NODE_SELF };
+static const struct proc_node node_thread_self = { .name = "", .kind = NODE_THREAD_SELF };
+static const struct proc_node node_pid = { .name = "", .kind = NODE_PID };
+static const struct proc_node node_tasks = { .name = "task", .kind = NODE_TASKS };
+static const struct proc_node node_fds = { .name = "fd", .kind = NODE_FDS };
+static const struct proc_node node_fdinfos = { .name = "fdinfo", .kind = NODE_FDINFOS };
 
 /* ---- walking a path */
 
@@ -705,7 +171,7 @@ static int walk_fds(struct walk *w, bool info)
 		return err;
 	}
 	snprintf(w->p->name, PATH_MAX, "/proc/self/fdinfo/%d", f->host_fd);
-	return at_node(w, &node_fdinfo, w->p->name);
+	return at_node(w, &proc_fdinfo_node, w->p->name);
 }
 
 static int exe_fd(struct task_struct *t)
@@ -751,9 +217,9 @@ static int walk_pid(struct walk *w)
 		snprintf(host, sizeof(host), "/proc/self/task/%d/children", getpid());
 	else
 		snprintf(host, sizeof(host), "/proc/self/%s", name);
-	for (size_t i = 0; i < sizeof(pid_nodes) / sizeof(pid_nodes[0]); i++)
-		if (!strcmp(name, pid_nodes[i].name))
-			return at_node(w, &pid_nodes[i], host);
+	for (size_t i = 0; i < proc_pid_nodes_nr; i++)
+		if (!strcmp(name, proc_pid_nodes[i].name))
+			return at_node(w, &proc_pid_nodes[i], host);
 	return at_host(w, host);
 }
 
@@ -849,35 +315,64 @@ int64_t proc_readlink(struct task_struct *task, struct pathname *p, char *buf, s
 
 /* ---- open nodes */
 
-static struct task_struct *task_of(struct task_struct *task, struct proc_file *pf)
+static struct task_struct *task_of(struct task_struct *task, const struct proc_file *pf)
 {
 	return find_task(task->kernel, pf->tid ? pf->tid : pf->pid);
 }
 
+/* The address space that was opened, or NULL: nobody lives in it any more. The answer is put. */
+static struct aspace_mm *living(const struct proc_file *pf)
+{
+	return pf->mm && aspace_mm_get_not_zero(pf->mm) ? pf->mm : NULL;
+}
+
+static void put(struct aspace_mm *mm)
+{
+	if (mm)
+		aspace_mm_put(mm);
+}
+
+struct reader {
+	struct proc_file *pf;
+	struct task_struct *task;
+};
+
+/* The whole is one record. */
+static int show_text(void *priv, struct text *out, uint64_t *index)
+{
+	struct reader *r = priv;
+	struct task_struct *t;
+	int err;
+
+	if (*index)
+		return 0;
+	t = task_of(r->task, r->pf);
+	if (!t)
+		return -ESRCH;
+	*index = 1;
+	err = r->pf->node->show(t, out, r->pf->fd);
+	return err < 0 ? err : 1;
+}
+
 static int64_t read_text(struct kfile *f, struct task_struct *task, uint64_t pos, void *buf, size_t n)
 {
+	struct reader r = { f->priv, task };
+
+	return r.pf->node->show ? seq_read(&r.pf->seq, show_text, &r, pos, buf, n) : -EINVAL;
+}
+
+static int64_t read_areas(struct kfile *f, struct task_struct *task, uint64_t pos, void *buf, size_t n)
+{
 	struct proc_file *pf = f->priv;
-	struct task_struct *t = task_of(task, pf);
+	struct aspace_mm *mm;
+	int64_t got;
 
-	if (!pf->made || pos == 0) {
-		int err;
-
-		if (!t)
-			return -ESRCH;
-		if (!pf->node->show)
-			return -EINVAL;
-		pf->text.n = 0;
-		err = pf->node->show(t, &pf->text, pf->fd);
-		if (err < 0)
-			return err;
-		pf->made = true;
-	}
-	if (pos >= pf->text.n)
-		return 0;
-	if (n > pf->text.n - pos)
-		n = pf->text.n - pos;
-	memcpy(buf, pf->text.p + pos, n);
-	return n;
+	if (!task_of(task, pf))
+		return -ESRCH;
+	mm = living(pf);
+	got = seq_read(&pf->seq, pf->node->show_area, mm, pos, buf, n);
+	put(mm);
+	return got;
 }
 
 static int64_t write_text(struct kfile *f, struct task_struct *task, uint64_t pos, const void *buf, size_t n)
@@ -887,53 +382,84 @@ static int64_t write_text(struct kfile *f, struct task_struct *task, uint64_t po
 	char text[64];
 	int err;
 
-	if (!t)
-		return -ESRCH;
 	if (!pf->node->store)
 		return -EINVAL;
+	if (!t)
+		return -ESRCH;
 	snprintf(text, sizeof(text), "%.*s", (int)(n < 63 ? n : 63), (const char *)buf);
 	err = pf->node->store(t, text);
 	return err < 0 ? err : (int64_t)n;
 }
 
-static int64_t access_mem(struct kfile *f, struct task_struct *task, uint64_t pos, void *buf, size_t n, bool write)
+static int64_t access_mem(struct kfile *f, uint64_t pos, void *buf, size_t n, bool write)
 {
-	struct task_struct *t = task_of(task, f->priv);
+	struct aspace_mm *mm = living(f->priv);
 	int64_t r;
 
-	if (!t || !t->mm)
+	if (!mm)
 		return 0;
-	r = aspace_access_remote(t->mm, pos, buf, n, ASPACE_FORCE | (write ? ASPACE_WRITE : 0));
+	r = aspace_access_remote(mm, pos, buf, n, ASPACE_FORCE | (write ? ASPACE_WRITE : 0));
+	put(mm);
 	return r <= 0 ? -EIO : r;
 }
 
 static int64_t read_mem(struct kfile *f, struct task_struct *task, uint64_t pos, void *buf, size_t n)
 {
-	return access_mem(f, task, pos, buf, n, false);
+	return access_mem(f, pos, buf, n, false);
 }
 
 static int64_t write_mem(struct kfile *f, struct task_struct *task, uint64_t pos, const void *buf, size_t n)
 {
-	return access_mem(f, task, pos, (void *)buf, n, true);
+	return access_mem(f, pos, (void *)buf, n, true);
 }
 
 static int64_t read_pagemap(struct kfile *f, struct task_struct *task, uint64_t pos, void *buf, size_t n)
 {
-	struct task_struct *t = task_of(task, f->priv);
 	struct aspace_layout l = { .size = sizeof(l) };
 	uint64_t page = pos / 8, left;
+	struct aspace_mm *mm;
 	int64_t r;
 
 	if (pos % 8 || n % 8)
 		return -EINVAL;
-	if (!t || !t->mm)
+	mm = living(f->priv);
+	if (!mm)
 		return 0;
-	aspace_mm_layout(t->mm, &l);
-	if (page >= l.task_size / PAGE_SIZE)
-		return 0;
-	left = l.task_size / PAGE_SIZE - page;
-	r = aspace_pagemap_read(t->mm, page * PAGE_SIZE, buf, n / 8 < left ? n / 8 : left);
+	aspace_mm_layout(mm, &l);
+	left = l.task_size / PAGE_SIZE - min_u64(page, l.task_size / PAGE_SIZE);
+	r = left ? aspace_pagemap_read(mm, page * PAGE_SIZE, buf, min_u64(n / 8, left)) : 0;
+	put(mm);
 	return r < 0 ? r : r * 8;
+}
+
+/* Kept beside the areas: still there when those are gone. */
+static int64_t read_auxv(struct kfile *f, struct task_struct *task, uint64_t pos, void *buf, size_t n)
+{
+	const struct proc_file *pf = f->priv;
+	char auxv[1024];
+	size_t have = min_u64(aspace_mm_auxv(pf->mm, auxv, sizeof(auxv)), sizeof(auxv));
+
+	if (pos >= have)
+		return 0;
+	n = min_u64(n, have - pos);
+	memcpy(buf, auxv + pos, n);
+	return n;
+}
+
+static int64_t read_environ(struct kfile *f, struct task_struct *task, uint64_t pos, void *buf, size_t n)
+{
+	struct aspace_mm *mm = living(f->priv);
+	struct aspace_layout l = { .size = sizeof(l) };
+	int64_t r = 0;
+
+	if (!mm)
+		return 0;
+	aspace_mm_layout(mm, &l);
+	if (pos < l.env_end - l.env_start)
+		r = aspace_access_remote(mm, l.env_start + pos, buf, min_u64(n, l.env_end - l.env_start - pos),
+					 ASPACE_FORCE);
+	put(mm);
+	return r;
 }
 
 /* ---- directories */
@@ -1018,11 +544,12 @@ static void add_dots(struct text *out)
 static int make_entries(struct task_struct *task, struct proc_file *pf)
 {
 	struct task_struct *t = pf->node->kind == NODE_ROOT ? task : task_of(task, pf);
-	struct text *out = &pf->text;
+	struct text *out = &pf->entries;
 
 	if (!t)
 		return -ENOENT;
 	out->n = 0;
+	out->error = 0;
 	switch (pf->node->kind) {
 	case NODE_ROOT:
 		add_host_names(out, "/proc");
@@ -1058,8 +585,8 @@ static int64_t read_dir(struct kfile *f, struct task_struct *task, void *buf, si
 			return err;
 		pf->made = true;
 	}
-	while (f->pos < pf->text.n) {
-		const struct dirent64 *d = (const void *)(pf->text.p + f->pos);
+	while (f->pos < pf->entries.n) {
+		const struct dirent64 *d = (const void *)(pf->entries.p + f->pos);
 
 		if (d->d_reclen > n - done)
 			return done ? (int64_t)done : -EINVAL;
@@ -1074,7 +601,10 @@ static void release(struct kfile *f)
 {
 	struct proc_file *pf = f->priv;
 
-	free(pf->text.p);
+	if (pf->mm)
+		aspace_mm_drop(pf->mm);
+	seq_release(&pf->seq);
+	text_free(&pf->entries);
 	free(pf);
 }
 
@@ -1082,27 +612,36 @@ static void release(struct kfile *f)
 static int64_t query_maps(struct kfile *f, struct task_struct *task, unsigned cmd, uint64_t arg)
 {
 	struct proc_file *pf = f->priv;
-	struct task_struct *t = task_of(task, pf);
+	struct aspace_mm *mm;
+	int64_t r;
 
-	if (pf->node->show != show_maps || cmd != PROCMAP_QUERY)
+	if (!proc_node_is_maps(pf->node) || cmd != PROCMAP_QUERY)
 		return -ENOIOCTLCMD;
-	return t && t->mm ? procmap_query(task, t->mm, arg) : -ESRCH;
+	mm = living(pf);
+	r = mm ? procmap_query(task, mm, arg) : -ESRCH;
+	put(mm);
+	return r;
 }
 
 static int64_t scan_pagemap(struct kfile *f, struct task_struct *task, unsigned cmd, uint64_t arg)
 {
-	struct task_struct *t = task_of(task, f->priv);
+	struct aspace_mm *mm;
+	int64_t r;
 
 	if (cmd != PAGEMAP_SCAN)
 		return -ENOIOCTLCMD;
-	return t && t->mm ? pagemap_scan(task, t->mm, arg) : -ESRCH;
+	mm = living(f->priv);
+	r = mm ? pagemap_scan(task, mm, arg) : -ESRCH;
+	put(mm);
+	return r;
 }
 
-static const struct kfile_ops text_ops = {
-	.read = read_text, .write = write_text, .ioctl = query_maps, .release = release,
-};
+static const struct kfile_ops text_ops = { .read = read_text, .write = write_text, .release = release };
+static const struct kfile_ops areas_ops = { .read = read_areas, .ioctl = query_maps, .release = release };
 static const struct kfile_ops mem_ops = { .read = read_mem, .write = write_mem, .release = release };
 static const struct kfile_ops pagemap_ops = { .read = read_pagemap, .ioctl = scan_pagemap, .release = release };
+static const struct kfile_ops auxv_ops = { .read = read_auxv, .release = release };
+static const struct kfile_ops environ_ops = { .read = read_environ, .release = release };
 static const struct kfile_ops dir_ops = { .getdents = read_dir, .release = release };
 
 static const struct kfile_ops *ops_of(const struct proc_node *node)
@@ -1110,10 +649,16 @@ static const struct kfile_ops *ops_of(const struct proc_node *node)
 	switch (node->kind) {
 	case NODE_TEXT:
 		return &text_ops;
+	case NODE_AREAS:
+		return &areas_ops;
 	case NODE_MEM:
 		return &mem_ops;
 	case NODE_PAGEMAP:
 		return &pagemap_ops;
+	case NODE_AUXV:
+		return &auxv_ops;
+	case NODE_ENVIRON:
+		return &environ_ops;
 	default:
 		return &dir_ops;
 	}
@@ -1136,11 +681,18 @@ static int guest_name(const struct proc_file *pf, char *buf, size_t n)
 static struct kfile *open_node(struct task_struct *task, const struct proc_file *what, const char *host,
 			       int flags)
 {
-	int fd = open(host, (flags & ~(O_CREAT | O_EXCL | O_TRUNC)) | O_CLOEXEC | O_NONBLOCK);
+	struct task_struct *t = what->node->kind >= NODE_AREAS ? task_of(task, what) : NULL;
+	struct aspace_mm *mm = t ? t->mm : NULL;
 	struct proc_file *pf;
 	struct kfile *f;
 	char name[128];
+	int fd;
 
+	if (!mm && proc_node_needs_mm(what->node)) {
+		errno = ESRCH;
+		return NULL;
+	}
+	fd = open(host, (flags & ~(O_CREAT | O_EXCL | O_TRUNC)) | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return NULL;
 	f = kfile_from_host(task->kernel, fd, flags & O_NONBLOCK);
@@ -1152,9 +704,9 @@ static struct kfile *open_node(struct task_struct *task, const struct proc_file 
 		errno = ENOMEM;
 		return NULL;
 	}
-	*pf = *what;
-	pf->text = (struct text){ 0 };
-	pf->made = false;
+	*pf = (struct proc_file){ .node = what->node, .pid = what->pid, .tid = what->tid, .fd = what->fd, .mm = mm };
+	if (mm)
+		aspace_mm_grab(mm);
 	f->priv = pf;
 	f->ops = ops_of(pf->node);
 	guest_name(pf, name, sizeof(name));

@@ -301,6 +301,8 @@ static int64_t read_made(struct kfile *f, struct iov_iter *it, int64_t pos)
 				return -EFAULT;
 			break;
 		}
+		if ((size_t)got < want)	/* as far as it went: records are whole */
+			break;
 	}
 	if (pos == FILE_POSITION)
 		f->pos = at + done;

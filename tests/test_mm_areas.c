@@ -994,6 +994,35 @@ static void test_text_stops(void **state)
 	leave(&s);
 }
 
+/* Area by area: what has gone in between isn't shown, what has come is. */
+static void test_text_by_area(void **state)
+{
+	struct space s;
+	struct text t = { .n = 0 };
+	uint64_t at = 0;
+
+	stage(&s);
+	must_map(&s, 0, 1, R);
+	must_map(&s, 4, 2, RW);
+	must_map(&s, 8, 1, R);
+	assert_int_equal(aspace_print_area(s.mm, ASPACE_MAPS, &at, collect, &t), 1);
+	assert_int_equal(at, AT(1));
+	assert_int_equal(unmap(&s, 4, 1), 0);
+	must_map(&s, 2, 1, PROT_NONE);
+	while (aspace_print_area(s.mm, ASPACE_MAPS, &at, collect, &t) == 1)
+		;
+	assert_string_equal(t.bytes,
+		"10000000-10001000 r--p 00000000 00:00 0 \n"
+		"10002000-10003000 ---p 00000000 00:00 0 \n"
+		"10005000-10006000 rw-p 00000000 00:00 0 \n"
+		"10008000-10009000 r--p 00000000 00:00 0 \n");
+	assert_int_equal(at, AT(9));
+	at = AT(2) + 1;
+	assert_int_equal(aspace_print_area(s.mm, ASPACE_NUMA_MAPS, &at, refuse, NULL), -EIO);
+	assert_int_equal(aspace_print_area(s.mm, (enum aspace_listing)9, &at, collect, &t), -EINVAL);
+	leave(&s);
+}
+
 /* ---- every allocation fails once ------------------------------------------------------------------------------ */
 
 /* Two areas with pages, one without, a file, a stack: what each call below is done to. */
@@ -1219,6 +1248,7 @@ int main(void)
 		cmocka_unit_test(test_mdwe),
 		cmocka_unit_test(test_maps_text),
 		cmocka_unit_test(test_text_stops),
+		cmocka_unit_test(test_text_by_area),
 		cmocka_unit_test(test_no_pages_no_copies),
 		cmocka_unit_test(test_allocation_failures),
 	};

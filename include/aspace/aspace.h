@@ -405,6 +405,14 @@ ASPACE_API int aspace_print_maps(struct aspace_mm *mm, aspace_emit emit, void *p
 ASPACE_API int aspace_print_smaps(struct aspace_mm *mm, aspace_emit emit, void *priv);
 ASPACE_API int aspace_print_smaps_rollup(struct aspace_mm *mm, aspace_emit emit, void *priv);
 ASPACE_API int aspace_print_numa_maps(struct aspace_mm *mm, aspace_emit emit, void *priv);
+/*
+ * The record of one area in such a listing: of the first that ends above *addr, which becomes its end.
+ * 1, or 0: there is none. As read(2) of the file goes from record to record: what changes in between is
+ * seen. -EINVAL: no such listing; or what emit said.
+ */
+enum aspace_listing { ASPACE_MAPS, ASPACE_SMAPS, ASPACE_NUMA_MAPS };
+ASPACE_API int aspace_print_area(struct aspace_mm *mm, enum aspace_listing listing, uint64_t *addr,
+				 aspace_emit emit, void *priv);
 ASPACE_API int aspace_print_statm(struct aspace_mm *mm, aspace_emit emit, void *priv);
 ASPACE_API int aspace_print_status(struct aspace_mm *mm, aspace_emit emit, void *priv);	/* Vm* lines */
 /* Entries of pagemap, one for each page from addr on. Entries written or errno. */

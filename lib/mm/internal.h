@@ -146,6 +146,7 @@ struct mem_size_stats {		/* bytes; pss in 1/4096 bytes */
 		anonymous, lazyfree, swap;
 	uint64_t pss, pss_dirty, pss_anon, pss_file, pss_shmem, pss_locked, swap_pss;
 	uint64_t anonymous_thp, shmem_thp, file_thp, ksm;
+	int32_t mapcount_max;	/* of the page that most entries map; a number */
 };
 void smaps_gather(struct vm_area_struct *vma, struct mem_size_stats *mss);	/* adds */
 uint64_t pagemap_entry(struct vm_area_struct *vma, uint64_t addr);

@@ -24,6 +24,7 @@ static void smaps_account(struct smaps_walk *smaps, struct page *page, bool youn
 	if (mapcount >= 2)
 		pss /= mapcount;
 	dirty |= !!(flags & PG_dirty);
+	mss->mapcount_max = max(mss->mapcount_max, mapcount);
 	mss->resident += PAGE_SIZE;
 	if (young || flags & PG_referenced)
 		mss->referenced += PAGE_SIZE;

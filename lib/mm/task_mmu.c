@@ -22,6 +22,15 @@ struct seq {
 	char text[8192];
 };
 
+/* Not an initializer: that would clear the text, too. */
+static void seq_init(struct seq *m, aspace_emit emit, void *priv)
+{
+	m->emit = emit;
+	m->priv = priv;
+	m->error = 0;
+	m->used = 0;
+}
+
 static void seq_flush(struct seq *m)
 {
 	if (m->used && !m->error) {
@@ -319,6 +328,8 @@ static void show_numa_map(struct seq *m, struct vm_area_struct *vma)
 			seq_printf(m, " dirty=%lu", dirty);
 		if (pages != anon && pages != dirty)
 			seq_printf(m, " mapped=%lu", pages);
+		if (mss.mapcount_max > 1)
+			seq_printf(m, " mapmax=%d", mss.mapcount_max);
 		seq_printf(m, " N0=%lu kernelpagesize_kB=4", pages);
 	}
 	seq_puts(m, "\n");
@@ -326,11 +337,13 @@ static void show_numa_map(struct seq *m, struct vm_area_struct *vma)
 
 /* ---- listings ------------------------------------------------------------------------------------------- */
 
-static int show_areas(struct mm_struct *mm, aspace_emit emit, void *priv,
-		      void (*show)(struct seq *, struct vm_area_struct *))
-{
-	struct seq m = { .emit = emit, .priv = priv };
+typedef void (*show_area)(struct seq *m, struct vm_area_struct *vma);
 
+static int show_areas(struct mm_struct *mm, aspace_emit emit, void *priv, show_area show)
+{
+	struct seq m;
+
+	seq_init(&m, emit, priv);
 	mmap_read_lock(mm);
 	for (struct vm_area_struct *vma = find_vma(mm, 0); vma && !m.error; vma = vma_next(vma))
 		show(&m, vma);
@@ -354,14 +367,38 @@ int aspace_print_numa_maps(struct aspace_mm *mm, aspace_emit emit, void *priv)
 	return show_areas(mm, emit, priv, show_numa_map);
 }
 
+int aspace_print_area(struct aspace_mm *mm, enum aspace_listing listing, uint64_t *addr, aspace_emit emit,
+		      void *priv)
+{
+	static const show_area show[] = {
+		[ASPACE_MAPS] = show_map, [ASPACE_SMAPS] = show_smap, [ASPACE_NUMA_MAPS] = show_numa_map,
+	};
+	struct vm_area_struct *vma;
+	struct seq m;
+
+	if ((size_t)listing >= ARRAY_SIZE(show))
+		return -EINVAL;
+	seq_init(&m, emit, priv);
+	mmap_read_lock(mm);
+	vma = find_vma(mm, *addr);
+	if (vma) {
+		show[listing](&m, vma);
+		*addr = vma->vm_end;
+	}
+	mmap_read_unlock(mm);
+	seq_flush(&m);
+	return m.error ? m.error : vma != NULL;
+}
+
 int aspace_print_smaps_rollup(struct aspace_mm *mm, aspace_emit emit, void *priv)
 {
-	struct seq m = { .emit = emit, .priv = priv };
+	struct seq m;
 	struct mem_size_stats mss = { 0 };
 	struct vm_area_struct *first, *vma;
 	char line[160];
 	int n;
 
+	seq_init(&m, emit, priv);
 	mmap_read_lock(mm);
 	first = find_vma(mm, 0);
 	for (vma = first; vma; vma = vma_next(vma))
@@ -391,9 +428,10 @@ static uint64_t rss_of(struct mm_struct *mm, int kind)
 
 int aspace_print_statm(struct aspace_mm *mm, aspace_emit emit, void *priv)
 {
-	struct seq m = { .emit = emit, .priv = priv };
+	struct seq m;
 	uint64_t shared = rss_of(mm, MM_FILEPAGES) + rss_of(mm, MM_SHMEMPAGES);
 
+	seq_init(&m, emit, priv);
 	mmap_read_lock(mm);
 	seq_printf(&m, "%lu %lu %lu %lu 0 %lu 0\n", (unsigned long)mm->total_vm, (unsigned long)mm_rss(mm),
 		   (unsigned long)(shared >> PAGE_SHIFT), (unsigned long)(text_bytes(mm) >> PAGE_SHIFT),
@@ -415,9 +453,10 @@ static uint64_t page_table_bytes(struct mm_struct *mm)
 
 int aspace_print_status(struct aspace_mm *mm, aspace_emit emit, void *priv)
 {
-	struct seq m = { .emit = emit, .priv = priv };
+	struct seq m;
 	uint64_t text;
 
+	seq_init(&m, emit, priv);
 	mmap_read_lock(mm);
 	text = min(text_bytes(mm), mm->exec_vm << PAGE_SHIFT);
 	show_kb(&m, "VmPeak:\t", max(mm->hiwater_vm, mm->total_vm) << PAGE_SHIFT);
