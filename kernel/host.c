@@ -3,9 +3,10 @@
  * Signals that arrive at this process belong to the program that it runs. Handlers note them, kick
  * the processor and wake an idle wait; host_signals_deliver() hands them on, outside of handlers.
  *
- * To whom: a signal sent to us by its sender's choice (kill) goes to the first process. One that the
- * terminal sent went to every process of the foreground group natively, and the host sees only us:
- * it goes to the guest's process group in the foreground, or to the first process's.
+ * To whom: a signal sent to us by its sender's choice (kill) goes to the first process, and if it was
+ * sent to our process group (witness.h), to the others that are still in it. One that the terminal sent
+ * went to every process of the foreground group natively, and the host sees only us: it goes to the
+ * guest's process group in the foreground, or to the first process's.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +18,7 @@
 
 #include "host.h"
 #include "task.h"
+#include "witness.h"
 
 #define TICK_SIGNAL SIGRTMAX
 
@@ -30,6 +32,7 @@ static timer_t tick_timer;
 static bool tick_made;
 static volatile sig_atomic_t tick_seen;
 static _Atomic uint64_t pending;
+static _Atomic uint64_t group_pending;	/* what the others in our group get */
 static siginfo_t infos[65];
 static sigset_t idle_mask;
 static bool maps_on_usr1;
@@ -45,10 +48,12 @@ static void on_signal(int sig, siginfo_t *info, void *context)
 	int saved = errno;
 	uint64_t one = 1;
 
-	if (sig == SIGCHLD)
-		return;
-	infos[sig] = *info;
-	atomic_fetch_or(&pending, SIGMASK(sig));
+	if (sig == WITNESS_SIGNAL) {
+		atomic_fetch_or(&group_pending, SIGMASK(info->si_value.sival_int));
+	} else {
+		infos[sig] = *info;
+		atomic_fetch_or(&pending, SIGMASK(sig));
+	}
 	cpu_kick(kicked);
 	if (write(wake_fd, &one, sizeof(one)) < 0)
 		errno = saved;	/* full: it wakes anyway */
@@ -68,6 +73,7 @@ static int catch_signals(void)
 			continue;
 		sigaction(forwarded[i], &action, NULL);
 	}
+	sigaction(WITNESS_SIGNAL, &action, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	action = (struct sigaction){ .sa_handler = on_tick, .sa_flags = SA_RESTART };
 	sigfillset(&action.sa_mask);
@@ -104,6 +110,11 @@ void host_after_fork(struct kernel *k)
 	start_ticking(k);
 }
 
+void host_early_init(void)
+{
+	witness_start(forwarded, sizeof(forwarded) / sizeof(forwarded[0]));
+}
+
 int host_init(struct kernel *k)
 {
 	sigset_t mask;
@@ -127,6 +138,7 @@ int host_init(struct kernel *k)
 
 void host_exit(void)
 {
+	witness_stop();
 	if (tick_made)
 		timer_delete(tick_timer);
 	tick_made = false;
@@ -171,7 +183,8 @@ bool host_tick_seen(struct kernel *k)
 
 bool host_signals_pending(void)
 {
-	return atomic_load_explicit(&pending, memory_order_relaxed) != 0;
+	return atomic_load_explicit(&pending, memory_order_relaxed) ||
+	       atomic_load_explicit(&group_pending, memory_order_relaxed);
 }
 
 static bool from_terminal(int sig, const siginfo_t *info)
@@ -208,9 +221,24 @@ static void deliver(struct kernel *k, int sig, const siginfo_t *info)
 	}
 }
 
+/* The first process got its own. */
+static void deliver_to_group(struct kernel *k, int sig)
+{
+	struct task_struct *task;
+	int pgrp = getpgrp();
+
+	list_for_each_entry(task, &k->tasks, tasks) {
+		if (is_leader(task) && task != k->init && task->signal->pgid == pgrp)
+			send_signal(task, sig, &infos[sig], true);
+	}
+}
+
 void host_signals_deliver(struct kernel *k)
 {
-	uint64_t set = atomic_exchange(&pending, 0);
+	uint64_t set = atomic_exchange(&pending, 0), group = atomic_exchange(&group_pending, 0);
+
+	for (; group; group &= group - 1)
+		deliver_to_group(k, __builtin_ctzll(group) + 1);
 
 	while (set) {
 		int sig = __builtin_ctzll(set) + 1;

@@ -9,6 +9,7 @@
 
 struct kernel;
 
+void host_early_init(void);	/* while this process is small */
 int host_init(struct kernel *k);
 void host_exit(void);
 /* Descriptors below n are the guests' own copies alone from now on: who reads from them sees the end. */

@@ -153,6 +153,7 @@ int kernel_create(const struct kernel_options *options, struct kernel **kernel)
 	k->boot_ns = monotonic_ns();
 	k->host_ignored = ignored_signals();
 	k->first_umask = files_early_init ? files_early_init() : 022;
+	host_early_init();
 	error = create_machine(k);
 	if (!error)
 		error = create_cpu(k);

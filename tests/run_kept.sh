@@ -70,6 +70,34 @@ for sig in TERM INT HUP QUIT USR1; do
 		check "its status says so" [ $got = $((128 + $(kill -l $sig))) ]
 	done
 done
+# A signal for the process group is for every guest in it; one for the first process is its own.
+cat >group.sh <<'END2'
+for i in 1 2; do
+	(trap "echo child >>$1; exit" TERM; echo ready >>$1.ready; for n in $(seq 60); do sleep 0.05; done) &
+done
+set -m; (trap "echo elsewhere >>$1; exit" TERM; echo ready >>$1.ready; for n in $(seq 30); do sleep 0.05; done) & set +m
+trap "echo first >>$1; exit 3" TERM
+echo ready >>$1.ready
+wait; wait
+END2
+told() { # NAME WHOM EXPECTED COMMAND...: WHOM is '' or '-' (the group)
+	local name=$1 whom=$2 expected=$3 out
+	shift 3
+	rm -f "$name" "$name.ready"
+	setsid "$@" bash group.sh "$name" 2>/dev/null &
+	pid=$!
+	until [ "$(cat "$name.ready" 2>/dev/null | wc -l)" = 4 ]; do sleep 0.05; done
+	sleep 0.2
+	kill -TERM -- $whom$pid
+	wait $pid
+	got=$?
+	sleep 0.3
+	check "$name: $expected, status 3" [ "$(sort "$name" | tr '\n' ' ')$got" = "$expected 3" ]
+}
+told native-group - 'child child first'
+told inside-group - 'child child first' "$aspace" run --
+told native-one '' 'first'
+told inside-one '' 'first' "$aspace" run --
 mkdir tmp
 TMPDIR=$work/tmp "$aspace" run -- ./kept x exit
 check 'no temporary file is left behind' [ -z "$(ls tmp)" ]
