@@ -29,8 +29,9 @@
  *     function of that name in the executable takes it out (this needs -rdynamic), and stops
  *     happen at the start of blocks only. Where the name isn't ours a hook on every block does
  *     the stopping, 10 to 60 % slower.
- *  2. A full translation buffer corrupts silently if it has the default size: it gets a size of
- *     ours.
+ *  2. The engine finds the end of its translation buffer only when it has emptied it once; before that
+ *     a full one is overrun. To empty it takes as long as to clear all of it, longer than a small program
+ *     runs: so it isn't done at first, but when the buffer is nearly full (look_at_buffer()).
  *  3. A page fault after a page fault is taken for a double fault, because the field that
  *     remembers the last exception is never cleared: we clear it.
  *  4. uc_emu_start()'s "until" address 0 would make a call through NULL end the run: the list of
@@ -89,7 +90,7 @@
 #define MXCSR_INIT     0x1f80u
 #define MXCSR_MASK     0xffffu
 
-#define CODE_CACHE_SIZE (64u << 20)
+#define CODE_CACHE_SIZE (128u << 20)
 /* A full flush costs about as much as this many flushes of one page, its refill included. */
 #define FLUSH_ALL_PAGES 64
 /* Unicorn's TLB grows, by doubling, only when it is flushed. */
@@ -183,6 +184,11 @@ struct cpu {
 	uint16_t offset[NR_FIELDS];
 	uint8_t *live;	 /* the engine's own state, as if it were a blob; NULL: unknown */
 	void *cpu_state; /* Unicorn's CPUState; NULL: unknown */
+	void *tcg_context; /* Unicorn's TCGContext; NULL: unknown */
+	size_t (*code_size)(void *tcg_context);	/* in the translation buffer */
+	size_t code_room; /* to be emptied when there is more; no limit: the engine sees to it by itself */
+	bool code_full;
+	bool blocks_seen; /* the engine says when it has translated one */
 	void (*tlb_flush_page)(void *cpu_state, uint64_t va);
 	void (*tb_invalidate)(uc_engine *uc, uint64_t ram_addr, uint64_t end);
 	struct cpu_context *pristine; /* of a task that has not run yet */
@@ -214,6 +220,8 @@ static _Thread_local bool check_exit_requests_gone;
 EXPORT void check_exit_request_x86_64(void *tcg_context)
 {
 	check_exit_requests_gone = true;
+	if (running)
+		running->tcg_context = tcg_context;
 }
 
 EXPORT void x86_cpu_exec_enter_x86_64(void *cpu_state)
@@ -252,6 +260,22 @@ EXPORT void tb_invalidate_phys_page_fast_x86_64(void *uc, void *pages, uint64_t 
 	invalidate(uc, pages, start & ~(uint64_t)(PAGE_SIZE - 1), PAGE_SIZE, retaddr);
 }
 
+/* Defect 2. A block was translated; there is still room for others. */
+static void look_at_buffer(struct cpu *cpu)
+{
+	if (cpu->code_room == SIZE_MAX || cpu->code_size(cpu->tcg_context) < cpu->code_room)
+		return;
+	cpu->code_full = true;
+	uc_emu_stop(cpu->uc);
+}
+
+static void empty_buffer(struct cpu *cpu)
+{
+	uc_ctl_flush_tb(cpu->uc);
+	cpu->code_room = SIZE_MAX;
+	cpu->code_full = false;
+}
+
 static bool is_writable(const struct cpu *cpu, uint64_t page)
 {
 	uint64_t phys;
@@ -266,6 +290,10 @@ EXPORT void tlb_reset_dirty_by_vaddr_x86_64(void *cpu_state, uint64_t start, uin
 	void (*reset)(void *, uint64_t, uint64_t) = atomic_load_explicit(&real, memory_order_relaxed);
 	struct cpu *cpu = running;
 
+	if (cpu) {
+		cpu->blocks_seen = true;
+		look_at_buffer(cpu);
+	}
 	if (cpu && !is_writable(cpu, start) && (length <= PAGE_SIZE || !is_writable(cpu, start + PAGE_SIZE)))
 		return;
 	if (!reset) {
@@ -500,6 +528,8 @@ static int run_once(struct cpu *cpu)
 	running = cpu;
 	err = uc_emu_start(cpu->uc, rip, 0, 0, 0);
 	running = NULL;
+	if (cpu->code_full)
+		empty_buffer(cpu);
 	return err == UC_ERR_OK || cpu->have_event ? 0 : failed_run(cpu, err);
 }
 
@@ -1123,13 +1153,17 @@ static int map_ram(struct cpu *cpu, const struct cpu_options *opt)
 	return err;
 }
 
+static uint32_t code_cache_size(const struct cpu_options *opt)
+{
+	return opt->code_cache ? opt->code_cache : CODE_CACHE_SIZE;
+}
+
 static uc_err configure(uc_engine *uc, const struct cpu_options *opt)
 {
-	uint32_t code_cache = opt->code_cache ? opt->code_cache : CODE_CACHE_SIZE;
 	uc_err err = uc_ctl_set_cpu_model(uc, UC_CPU_X86_HASWELL);
 
 	if (!err)
-		err = uc_ctl_set_tcg_buffer_size(uc, code_cache);
+		err = uc_ctl_set_tcg_buffer_size(uc, code_cache_size(opt));
 	if (!err)
 		err = uc_ctl_tlb_mode(uc, UC_TLB_CPU);
 	if (!err)
@@ -1159,6 +1193,7 @@ static void find_internals(struct cpu *cpu)
 {
 	cpu->tlb_flush_page =
 		(void (*)(void *, uint64_t))dlsym(RTLD_DEFAULT, "tlb_flush_page_x86_64");
+	cpu->code_size = (size_t (*)(void *))dlsym(RTLD_DEFAULT, "tcg_code_size_x86_64");
 	cpu->tb_invalidate = (void (*)(uc_engine *, uint64_t, uint64_t))dlsym(
 		RTLD_DEFAULT, "tb_invalidate_phys_range_x86_64");
 }
@@ -1171,6 +1206,16 @@ static int choose_stop(struct cpu *cpu, const struct cpu_options *opt)
 	if (cpu->block_hook && add_hook(cpu, UC_HOOK_BLOCK, (void *)on_block, 0) != UC_ERR_OK)
 		return -ENOTSUP;
 	return 0;
+}
+
+/* Defect 2: from outside, where there is a way to look at the buffer; else at once. */
+static void bound_buffer(struct cpu *cpu, const struct cpu_options *opt)
+{
+	size_t size = code_cache_size(opt);
+
+	cpu->code_room = size - size / 16;
+	if (!cpu->code_size || !cpu->tcg_context || !cpu->blocks_seen)
+		empty_buffer(cpu);
 }
 
 static int open_engine(struct cpu *cpu, const struct cpu_options *opt)
@@ -1197,6 +1242,8 @@ static int open_engine(struct cpu *cpu, const struct cpu_options *opt)
 	err = bring_up(cpu, opt);
 	if (!err)
 		err = choose_stop(cpu, opt);
+	if (!err)
+		bound_buffer(cpu, opt);
 	if (!err && !opt->conservative && opt->nr_ram == 1 && !opt->ram->phys)
 		cpu->mmu = (struct mmu){ .ram = opt->ram->host, .ram_bytes = opt->ram->size, .la57 = opt->la57 };
 	return err;
@@ -1212,6 +1259,7 @@ int cpu_create(const struct cpu_options *opt, struct cpu **out)
 	cpu = calloc(1, sizeof(*cpu));
 	if (!cpu)
 		return -ENOMEM;
+	cpu->code_room = SIZE_MAX;
 	restart_growth(cpu);
 	err = open_engine(cpu, opt);
 	if (err) {
