@@ -15,9 +15,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "pidfd.h"
 #include "syscalls.h"
 #include "task.h"
 
+#ifndef P_PIDFD
+#define P_PIDFD 3
+#endif
 #define W_OPTIONS (WNOHANG | WUNTRACED | WCONTINUED | __WNOTHREAD | __WCLONE | __WALL)
 
 /* ---- giving up what a task has ------------------------------------------------------------------ */
@@ -88,6 +92,7 @@ static void leave_queues(struct task_struct *task)
 /* Out of every list; the memory goes when nobody runs on it. */
 static void release_task(struct task_struct *task)
 {
+	pidfd_released(task);
 	task_unhash(task);
 	list_del(&task->tasks);
 	if (is_leader(task))
@@ -179,6 +184,7 @@ static void end_process(struct task_struct *leader)
 	bool reaped = !parent;
 
 	exit_timers(leader->signal);
+	pidfd_exited(leader, false);
 	reparent_children(leader);
 	if (leader == k->init)
 		k->init_status = status;
@@ -222,6 +228,7 @@ void do_exit(struct task_struct *task, int status)
 	flush_sigqueue(&task->pending, UINT64_MAX);
 	task->in_syscall = task->notify = false;
 	task->state = TASK_ZOMBIE;
+	pidfd_exited(task, true);
 	if (!signal->group_exit && (signal->nr_threads == 0 || task == leader))
 		signal->exit_code = status;
 	if (task != leader)
@@ -411,6 +418,7 @@ SYSCALL(waitid)
 {
 	struct wait_opts wo = { .type = (int)args->a[0], .id = (int)args->a[1],
 				.options = (int)args->a[3] };
+	bool would_block = false;
 	int64_t result;
 
 	if (wo.options & ~(WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | __WNOTHREAD |
@@ -420,12 +428,24 @@ SYSCALL(waitid)
 		return -EINVAL;
 	if (wo.type == P_PGID && wo.id == 0)
 		wo.id = task->signal->pgid;
+	if (wo.type == P_PIDFD) {
+		wo.type = P_PID;
+		wo.id = pidfd_pid(task, wo.id, &would_block);
+		if (wo.id < 0)
+			return wo.id;
+		if (!wo.id)
+			return -ECHILD;
+		would_block = would_block && !(wo.options & WNOHANG);
+		wo.options |= would_block ? WNOHANG : 0;
+	}
 	if ((wo.type != P_ALL && wo.type != P_PID && wo.type != P_PGID) ||
 	    (wo.type != P_ALL && wo.id <= 0))
 		return -EINVAL;
 	result = do_wait(task, &wo);
 	if (result < 0)
 		return result;
+	if (!result && would_block)
+		return -EAGAIN;
 	if (args->a[4] && result && copy_to_user(task, args->a[4], &wo.usage, sizeof(wo.usage)))
 		return -EFAULT;
 	if (args->a[2] && copy_to_user(task, args->a[2], &wo.info, sizeof(wo.info)))

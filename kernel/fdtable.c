@@ -433,7 +433,9 @@ static int64_t get_flags(struct kfile *f)
 {
 	int flags = fcntl(f->host_fd, F_GETFL);
 
-	return flags < 0 ? -errno : (flags & ~O_NONBLOCK) | (f->nonblock ? O_NONBLOCK : 0);
+	if (flags < 0)
+		return -errno;
+	return (flags & ~(O_NONBLOCK | O_ACCMODE)) | (int)f->accmode | (f->nonblock ? O_NONBLOCK : 0);
 }
 
 /* The host's copy keeps O_NONBLOCK as we need it, and descriptions from outside keep all. */

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "kfile.h"
+#include "pidfd.h"
 #include "syscalls.h"
 #include "task.h"
 
@@ -367,7 +369,7 @@ static int check_flags(struct task_struct *task, const struct kernel_clone_args 
 {
 	uint64_t flags = args->flags;
 
-	if ((flags & NAMESPACES) || (flags & INTO_CGROUP) || (flags & CLONE_PIDFD))
+	if ((flags & NAMESPACES) || (flags & INTO_CGROUP))
 		return -EINVAL;		/* not here: docs/differences.md */
 	if ((flags & CLONE_THREAD) && !(flags & CLONE_SIGHAND))
 		return -EINVAL;
@@ -385,6 +387,19 @@ static int nr_processes(struct kernel *k)
 	return (int)k->nr_tasks;
 }
 
+/* In the parent's table only: the child's is made. */
+static int clone_pidfd(struct task_struct *parent, struct task_struct *child, const struct kernel_clone_args *args)
+{
+	int fd = pidfd_install(parent, child, args->flags & CLONE_THREAD ? O_EXCL : 0);
+
+	if (fd < 0)
+		return fd;
+	if (!copy_to_user(parent, args->pidfd, &fd, sizeof(fd)))
+		return 0;
+	fd_close(parent, fd);
+	return -EFAULT;
+}
+
 static int64_t kernel_clone(struct task_struct *task, const struct kernel_clone_args *args)
 {
 	struct kernel *k = task->kernel;
@@ -398,6 +413,13 @@ static int64_t kernel_clone(struct task_struct *task, const struct kernel_clone_
 	error = copy_task(task, args, &child);
 	if (error)
 		return error;
+	if (args->flags & CLONE_PIDFD) {
+		error = clone_pidfd(task, child, args);
+		if (error) {
+			copy_failed(child);
+			return error;
+		}
+	}
 	settle_child(task, child, args);
 	if (args->flags & CLONE_THREAD)
 		k->nr_threads_made++;
@@ -446,6 +468,7 @@ SYSCALL(clone)
 {
 	struct kernel_clone_args clone = {
 		.flags = (uint32_t)args->a[0] & ~(uint64_t)CSIGNAL,
+		.pidfd = args->a[2],
 		.exit_signal = args->a[0] & CSIGNAL,
 		.stack = args->a[1],
 		.parent_tid = args->a[2],
@@ -453,6 +476,9 @@ SYSCALL(clone)
 		.tls = args->a[4],
 	};
 
+	/* Both would be told in one place. */
+	if ((clone.flags & CLONE_PIDFD) && (clone.flags & (CLONE_PARENT_SETTID | CLONE_DETACHED)))
+		return -EINVAL;
 	return clone_and_wait(task, &clone);
 }
 

@@ -591,7 +591,7 @@ SYSCALL(rt_sigtimedwait)
 	return -ERESTART_WAIT;
 }
 
-static void user_siginfo(struct task_struct *task, siginfo_t *info, int code)
+void user_siginfo(struct task_struct *task, siginfo_t *info, int code)
 {
 	memset(info, 0, sizeof(*info));
 	info->si_code = code;
@@ -599,7 +599,7 @@ static void user_siginfo(struct task_struct *task, siginfo_t *info, int code)
 	info->si_uid = getuid();
 }
 
-static bool valid_signal(uint64_t sig)
+bool valid_signal(uint64_t sig)
 {
 	return (int)sig >= 0 && (int)sig <= 64;
 }

@@ -342,7 +342,7 @@
 	SYS(332, statx, "fpxxa") \
 	SYS(333, io_pgetevents, "xxxxxx") \
 	SYS(334, rseq, "aixx") \
-	SYS(424, pidfd_send_signal, "xxxxxx") \
+	SYS(424, pidfd_send_signal, "fiax") \
 	SYS(425, io_uring_setup, "xxxxxx") \
 	SYS(426, io_uring_enter, "xxxxxx") \
 	SYS(427, io_uring_register, "xxxxxx") \
@@ -352,11 +352,11 @@
 	SYS(431, fsconfig, "xxxxxx") \
 	SYS(432, fsmount, "xxxxxx") \
 	SYS(433, fspick, "xxxxxx") \
-	SYS(434, pidfd_open, "xxxxxx") \
+	SYS(434, pidfd_open, "ix") \
 	SYS(435, clone3, "al") \
 	SYS(436, close_range, "iix") \
 	SYS(437, openat2, "fpal") \
-	SYS(438, pidfd_getfd, "xxxxxx") \
+	SYS(438, pidfd_getfd, "ffx") \
 	SYS(439, faccessat2, "fpox") \
 	SYS_MM(440, process_madvise, "falix") \
 	SYS(441, epoll_pwait2, "faiaai") \

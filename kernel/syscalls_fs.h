@@ -137,6 +137,11 @@ SYSCALL(inotify_init1);
 SYSCALL(inotify_add_watch);
 SYSCALL(inotify_rm_watch);
 
+/* pidfd.c */
+SYSCALL(pidfd_open);
+SYSCALL(pidfd_send_signal);
+SYSCALL(pidfd_getfd);
+SYSCALL(process_madvise);
 /* signalfd.c */
 SYSCALL(signalfd);
 SYSCALL(signalfd4);

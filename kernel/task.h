@@ -71,6 +71,9 @@ void flush_signal_handlers(struct sighand_struct *sighand);
 void do_signals(struct task_struct *task);
 void recalc_notify(struct task_struct *task);
 int kill_pgrp(struct kernel *k, int pgid, int sig, const siginfo_t *info);
+/* What kill(2) and tkill(2) of this task tell: SI_USER, SI_TKILL. */
+void user_siginfo(struct task_struct *task, siginfo_t *info, int code);
+bool valid_signal(uint64_t sig);	/* or 0 */
 void set_blocked(struct task_struct *task, uint64_t mask);
 /* The next signal of `set` for this task, with its siginfo; 0: none. */
 int dequeue_signal(struct task_struct *task, uint64_t set, siginfo_t *info);
