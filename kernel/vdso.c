@@ -7,8 +7,10 @@
  *
  * Our vdso is an ELF object with a name and no functions: C libraries look for their clocks in it,
  * don't find them, and make the system calls instead. It is there so that addresses are what they
- * are natively, and so that ldd shows what it shows natively. [vsyscall] has no pages, as on hosts
- * with vsyscall=xonly: the fetch faults, and the call is done then.
+ * are natively, and so that ldd shows what it shows natively. It defines its version all the same:
+ * the runtime of Go walks the definitions before it looks for a symbol, without asking whether there
+ * are any. [vsyscall] has no pages, as on hosts with vsyscall=xonly: the fetch faults, and the call
+ * is done then.
  */
 #include <elf.h>
 #include <errno.h>
@@ -30,17 +32,33 @@
 		    ASPACE_VM_MAYEXEC | ASPACE_VM_DONTEXPAND)
 
 #define SONAME "linux-vdso.so.1"
+#define VERSION "LINUX_2.6"
+/* What the ELF hash function makes of the two. */
+#define SONAME_HASH 0x0deebfa1
+#define VERSION_HASH 0x03ae75f6
+
+struct version {
+	Elf64_Verdef def;
+	Elf64_Verdaux name;
+};
 
 struct vdso_image {
 	Elf64_Ehdr ehdr;
 	Elf64_Phdr phdr[2];
-	Elf64_Dyn dynamic[8];
+	Elf64_Dyn dynamic[11];
 	Elf64_Sym symbols[1];
 	uint32_t hash[4];	/* one bucket, one chain, both empty */
-	char strings[1 + sizeof(SONAME)];
+	struct version versions[2];
+	Elf64_Versym symbol_versions[1];
+	char strings[1 + sizeof(SONAME) + sizeof(VERSION)];
 };
 
 #define AT(field) offsetof(struct vdso_image, field)
+#define AT_SONAME 1
+#define AT_VERSION (AT_SONAME + sizeof(SONAME))
+#define DEFINES(flags, index, hash, string, next) \
+	{ .def = { VER_DEF_CURRENT, flags, index, 1, hash, sizeof(Elf64_Verdef), next }, \
+	  .name = { .vda_name = string } }
 
 static const struct vdso_image image = {
 	.ehdr = {
@@ -62,16 +80,23 @@ static const struct vdso_image image = {
 		  .p_filesz = sizeof(image.dynamic), .p_memsz = sizeof(image.dynamic), .p_align = 8 },
 	},
 	.dynamic = {
-		{ DT_SONAME, { 1 } },
+		{ DT_SONAME, { AT_SONAME } },
 		{ DT_HASH, { AT(hash) } },
 		{ DT_SYMTAB, { AT(symbols) } },
 		{ DT_SYMENT, { sizeof(Elf64_Sym) } },
 		{ DT_STRTAB, { AT(strings) } },
 		{ DT_STRSZ, { sizeof(image.strings) } },
+		{ DT_VERDEF, { AT(versions) } },
+		{ DT_VERDEFNUM, { 2 } },
+		{ DT_VERSYM, { AT(symbol_versions) } },
 		{ DT_NULL, { 0 } },
 	},
 	.hash = { 1, 1, 0, 0 },
-	.strings = "\0" SONAME,
+	.versions = {
+		DEFINES(VER_FLG_BASE, 1, SONAME_HASH, AT_SONAME, sizeof(struct version)),
+		DEFINES(0, 2, VERSION_HASH, AT_VERSION, 0),
+	},
+	.strings = "\0" SONAME "\0" VERSION,
 };
 
 static int insert(struct aspace_mm *mm, uint64_t *at, uint64_t pages, uint64_t flags, const char *name)
