@@ -174,11 +174,11 @@ static void progress(struct check *c, bool last)
 {
 	double t = seconds();
 
-	if (!c->opt.progress || (!last && t - c->shown < 0.5))
+	if (last ? c->opt.json : !c->opt.progress || t - c->shown < 0.5)
 		return;
 	c->shown = t;
-	fprintf(stderr, "\r%" PRIu64 " operations, %" PRIu64 " sequences, %.0f/s, %u kinds of outcome, %" PRIu64
-		" differences%s", c->ops, c->sequences, (double)c->ops / (t - c->started),
+	fprintf(stderr, "%s%" PRIu64 " operations, %" PRIu64 " sequences, %.0f/s, %u kinds of outcome, %" PRIu64
+		" differences%s", c->opt.progress ? "\r" : "", c->ops, c->sequences, (double)c->ops / (t - c->started),
 		check_coverage_count(c->coverage), c->differences, last ? "\n" : " ");
 }
 
@@ -335,18 +335,30 @@ static bool file_profile(const char *path, char *name, size_t size)
 
 static int usage(FILE *out)
 {
-	fprintf(out, "usage: aspace check [--ops N] [--seed S] [--profile P] [--length N] [--full-every N]\n"
-		     "                    [--index range-tree|rbtree] [--keep-going N] [--save DIR] [--no-smaps]\n"
-		     "                    [--c] [--json] [--progress]\n"
-		     "       aspace check --replay FILE... [--profile P] [--c]\n"
-		     "Random sequences of memory operations, by the library and by this host's kernel; the first\n"
-		     "difference is shrunk and printed (--c: as a C program for a plain Linux).\n"
-		     "--lie OP: the library's answers to OP are falsified, to see that check sees it.\n"
-		     "Exit status: 0 no difference, 1 a difference, 2 wrong usage or not possible here.\n"
-		     "profiles:");
+	fprintf(out, "usage: aspace check [OPTION...]\n"
+		     "       aspace check [OPTION...] --replay FILE...\n\n"
+		     "Random sequences of memory operations, by the library and by this host's kernel, compared after\n"
+		     "each step. The first difference is shrunk and printed.\n\n"
+		     "  --ops N                operations in all (default 100000)\n"
+		     "  --seed S               where they come from (default 1): the same seed, the same operations\n"
+		     "  --profile P            what they are: ");
 	for (unsigned i = 0; check_profile_name(i); i++)
-		fprintf(out, " %s", check_profile_name(i));
-	fprintf(out, "\n");
+		fprintf(out, "%s%s", i ? ", " : "", check_profile_name(i));
+	fprintf(out, " (default full)\n"
+		     "  --length N             operations of a sequence, which starts with an empty space (default 128)\n"
+		     "  --full-every N         steps from one look at pages, smaps and contents to the next; 0: only the\n"
+		     "                         last is looked at (default 16)\n"
+		     "  --no-smaps             leave smaps out of it\n"
+		     "  --index range|rbtree   the library's structure that finds areas (default range)\n"
+		     "  --keep-going N         end at difference N + 1\n"
+		     "  --save DIR             write shrunk sequences there, for --replay\n"
+		     "  --replay FILE...       these sequences, every step looked at\n"
+		     "  --c                    a difference as a C program that shows it on a plain Linux\n"
+		     "  --lie OP               falsify the library's answers to OP, to see that check sees it\n"
+		     "  --json                 a summary, with what was covered\n"
+		     "  --progress             a line that moves, also where standard error is no terminal\n"
+		     "  --help\n\n"
+		     "Exit status: 0 no difference, 1 a difference, 2 wrong usage or not possible here.\n");
 	return EXIT_USAGE;
 }
 
@@ -443,7 +455,7 @@ int cmd_check(int argc, char **argv)
 		{ NULL, 0, NULL, 0 },
 	};
 	struct check c = { .opt = { .ops = 100000, .seed = 1, .length = 128, .full_every = 16,
-				    .profile_name = "full", .smaps = true } };
+				    .profile_name = "full", .smaps = true, .progress = isatty(STDERR_FILENO) } };
 	bool profile_given = false;
 	char *replay_file = NULL;
 	uint64_t v = 0;
@@ -467,7 +479,7 @@ int cmd_check(int argc, char **argv)
 		case 'S': c.opt.smaps = false; ret = true; break;
 		case 'i':
 			c.opt.rbtree = !strcmp(optarg, "rbtree");
-			ret = c.opt.rbtree || !strcmp(optarg, "range-tree");
+			ret = c.opt.rbtree || !strcmp(optarg, "range");
 			break;
 		case 'P': ret = c.opt.progress = true; break;
 		case 'r': replay_file = optarg; ret = true; break;

@@ -1,5 +1,4 @@
 /* Descriptors of processes: waited for, signalled, polled, and advised by process_madvise(2). */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
