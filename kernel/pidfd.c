@@ -7,6 +7,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "kfile.h"
@@ -197,49 +198,21 @@ SYSCALL(pidfd_getfd)
 	return f ? fd_install(task, kfile_get(f), true, 0) : -EBADF;
 }
 
-/* What may be done to another process: what changes nothing that it can read. */
-static bool is_remote_advice(int advice)
-{
-	return advice == ASPACE_MADV_COLD || advice == ASPACE_MADV_PAGEOUT || advice == ASPACE_MADV_WILLNEED ||
-	       advice == ASPACE_MADV_COLLAPSE;
-}
-
-/* Bytes of the pieces that were done, unless it is none of them. */
-static int64_t advise_pieces(struct aspace_mm *mm, const struct iovec *iov, size_t n, int advice)
-{
-	int64_t done = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		int err = aspace_madvise(mm, (uint64_t)iov[i].iov_base, iov[i].iov_len, advice);
-
-		if (err < 0)
-			return done ? done : err;
-		done += (int64_t)iov[i].iov_len;
-	}
-	return done;
-}
-
 SYSCALL(process_madvise)
 {
-	int advice = (int)args->a[3], err;
+	struct aspace_piece pieces[UIO_MAXIOV];
+	uint64_t n = args->a[2];
 	struct task_struct *target;
-	struct iov_iter it;
-	int64_t r;
+	int err;
 
-	if (args->a[4])
+	if (args->a[4] || n > UIO_MAXIOV)
 		return -EINVAL;
-	err = iov_import(task, &it, args->a[1], args->a[2]);
-	if (err)
-		return err;
+	if (copy_from_user(task, pieces, args->a[1], n * sizeof(pieces[0])))
+		return -EFAULT;
 	target = pidfd_task(task, (int)args->a[0], &err);
 	if (!target)
-		r = err;
-	else if (!target->mm)
-		r = -ESRCH;
-	else if (target->mm != task->mm && !is_remote_advice(advice))
-		r = -EINVAL;
-	else
-		r = advise_pieces(target->mm, it.iov, it.nr, advice);
-	iov_free(&it);
-	return r;
+		return err;
+	if (!target->mm)
+		return -ESRCH;
+	return aspace_process_madvise(target->mm, pieces, n, (int)args->a[3], target->mm != task->mm);
 }

@@ -346,8 +346,8 @@ static int usage(FILE *out)
 		fprintf(out, "%s%s", i ? ", " : "", check_profile_name(i));
 	fprintf(out, " (default full)\n"
 		     "  --length N             operations of a sequence, which starts with an empty space (default 128)\n"
-		     "  --full-every N         steps from one look at pages, smaps and contents to the next; 0: only the\n"
-		     "                         last is looked at (default 16)\n"
+		     "  --full-every N         steps from one look at pages, smaps and contents to the next, 0: never\n"
+		     "                         (default 16)\n"
 		     "  --no-smaps             leave smaps out of it\n"
 		     "  --index range|rbtree   the library's structure that finds areas (default range)\n"
 		     "  --keep-going N         end at difference N + 1\n"

@@ -170,6 +170,19 @@ static HOME int64_t op_fork(struct check_slot *slot, unsigned i)
 	return status;
 }
 
+/* Two pieces, of ourselves. */
+static HOME int64_t op_process_madvise(const uint64_t *a)
+{
+	struct iovec pieces[2] = { { (void *)a[0], a[1] }, { (void *)a[3], a[4] } };
+	int64_t pid = SYS(SYS_getpid), fd = SYS(SYS_pidfd_open, pid, 0), ret;
+
+	if (fd < 0)
+		die(43);
+	ret = SYS(SYS_process_madvise, fd, pieces, 2, a[2], 0);
+	SYS(SYS_close, fd);
+	return ret;
+}
+
 static HOME int64_t operate(struct check_slot *slot, unsigned i, const struct check_op *op)
 {
 	const uint64_t *a = op->a;
@@ -185,6 +198,7 @@ static HOME int64_t operate(struct check_slot *slot, unsigned i, const struct ch
 	case OP_PKEY_FREE: return SYS(SYS_pkey_free, a[0]);
 	case OP_MREMAP: return SYS(SYS_mremap, a[0], a[1], a[2], a[3], a[4]);
 	case OP_MADVISE: return SYS(SYS_madvise, a[0], a[1], a[2]);
+	case OP_PROCESS_MADVISE: return op_process_madvise(a);
 	case OP_MLOCK: return SYS(SYS_mlock, a[0], a[1]);
 	case OP_MLOCK2: return SYS(SYS_mlock2, a[0], a[1], a[2]);
 	case OP_MUNLOCK: return SYS(SYS_munlock, a[0], a[1]);

@@ -20,6 +20,7 @@ static const struct check_profile profiles[] = {
 	{ "areas", true, {
 		[OP_MMAP] = 60, [OP_MUNMAP] = 25, [OP_BRK] = 8, [OP_MPROTECT] = 40, [OP_MREMAP] = 40,
 		[OP_PKEY_MPROTECT] = 6, [OP_PKEY_ALLOC] = 3, [OP_PKEY_FREE] = 2, [OP_MADVISE] = 30,
+		[OP_PROCESS_MADVISE] = 4,
 		[OP_MLOCK2] = 8, [OP_MUNLOCK] = 6, [OP_MLOCKALL] = 2, [OP_MUNLOCKALL] = 1,
 		[OP_MSYNC] = 2, [OP_REMAP_FILE_PAGES] = 2, [OP_MSEAL] = 1, [OP_RLIMIT] = 2,
 		[OP_SEAL_FILE] = 1, [OP_FORK] = 2, [OP_MDWE] = 1, [OP_PERSONALITY] = 1, } },
@@ -29,7 +30,7 @@ static const struct check_profile profiles[] = {
 	{ "full", false, {
 		[OP_MMAP] = 60, [OP_MUNMAP] = 20, [OP_BRK] = 8, [OP_MPROTECT] = 35, [OP_MREMAP] = 35,
 		[OP_PKEY_MPROTECT] = 5, [OP_PKEY_ALLOC] = 3, [OP_PKEY_FREE] = 2, [OP_PKRU] = 3,
-		[OP_MADVISE] = 35, [OP_MLOCK] = 4, [OP_MLOCK2] = 6, [OP_MUNLOCK] = 6,
+		[OP_MADVISE] = 35, [OP_PROCESS_MADVISE] = 5, [OP_MLOCK] = 4, [OP_MLOCK2] = 6, [OP_MUNLOCK] = 6,
 		[OP_MLOCKALL] = 1, [OP_MUNLOCKALL] = 1, [OP_MSYNC] = 4, [OP_MINCORE] = 6,
 		[OP_REMAP_FILE_PAGES] = 2, [OP_MSEAL] = 1, [OP_LOAD] = 50, [OP_STORE] = 60,
 		[OP_CALL] = 6, [OP_TRUNCATE] = 6, [OP_PUNCH] = 3, [OP_PREAD] = 4, [OP_PWRITE] = 4,
@@ -38,11 +39,11 @@ static const struct check_profile profiles[] = {
 		[OP_FORK] = 5, [OP_MDWE] = 1, [OP_PERSONALITY] = 1, } },
 	{ "anon", false, {
 		[OP_MMAP] = 40, [OP_MUNMAP] = 15, [OP_BRK] = 8, [OP_MPROTECT] = 30, [OP_MREMAP] = 40,
-		[OP_MADVISE] = 40, [OP_MLOCK] = 3, [OP_MLOCK2] = 3, [OP_MUNLOCK] = 3, [OP_MINCORE] = 4,
+		[OP_MADVISE] = 40, [OP_PROCESS_MADVISE] = 5, [OP_MLOCK] = 3, [OP_MLOCK2] = 3, [OP_MUNLOCK] = 3, [OP_MINCORE] = 4,
 		[OP_LOAD] = 50, [OP_STORE] = 80, [OP_MEM_WRITE] = 4, [OP_FORK] = 12, } },
 	{ "files", false, {
 		[OP_MMAP] = 50, [OP_MUNMAP] = 10, [OP_MPROTECT] = 20, [OP_MREMAP] = 20,
-		[OP_MADVISE] = 20, [OP_MSYNC] = 8, [OP_MINCORE] = 10, [OP_REMAP_FILE_PAGES] = 4,
+		[OP_MADVISE] = 20, [OP_PROCESS_MADVISE] = 3, [OP_MSYNC] = 8, [OP_MINCORE] = 10, [OP_REMAP_FILE_PAGES] = 4,
 		[OP_LOAD] = 60, [OP_STORE] = 60, [OP_CALL] = 4, [OP_TRUNCATE] = 15, [OP_PUNCH] = 8,
 		[OP_PREAD] = 15, [OP_PWRITE] = 15, [OP_SEAL_FILE] = 3, [OP_READ_TO] = 8,
 		[OP_WRITE_FROM] = 8, [OP_FORK] = 4, } },
@@ -324,6 +325,18 @@ static void gen_madvise(struct gen *g, struct check_op *op)
 		op->a[1] = CHECK_PAGE;
 }
 
+static void gen_process_madvise(struct gen *g, struct check_op *op)
+{
+	struct check_op second = { 0 };
+
+	gen_madvise(g, op);
+	range(g, &second);
+	op->a[3] = second.a[0];
+	op->a[4] = op->a[1] <= MUCH && second.a[1] > MUCH ? CHECK_PAGE : second.a[1];
+	if (chance(g, 5))
+		op->a[1] = 0;
+}
+
 static void gen_mlock(struct gen *g, struct check_op *op)
 {
 	range(g, op);
@@ -395,6 +408,7 @@ static void gen_args(struct gen *g, struct check_op *op)
 	case OP_PKEY_FREE: a[0] = PICK(g, 1, 1, 2, 3, 16, -1ull); break;	/* not 0: the child's own */
 	case OP_MREMAP: gen_mremap(g, op); break;
 	case OP_MADVISE: gen_madvise(g, op); break;
+	case OP_PROCESS_MADVISE: gen_process_madvise(g, op); break;
 	case OP_MLOCK: case OP_MLOCK2: gen_mlock(g, op); break;
 	case OP_MLOCKALL:
 		a[0] = PICK(g, 1, 2, 3, 5, 6, 7, 6, 0, 4, 8);

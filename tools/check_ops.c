@@ -16,6 +16,7 @@ const struct check_op_info check_op_info[OP_KINDS] = {
 	[OP_PKEY_ALLOC] = { "pkey_alloc", { ARG_INT, ARG_INT } },
 	[OP_PKEY_FREE] = { "pkey_free", { ARG_INT } },
 	[OP_MREMAP] = { "mremap", { ARG_ADDR, ARG_LEN, ARG_LEN, ARG_MREMAP, ARG_ADDR } },
+	[OP_PROCESS_MADVISE] = { "process_madvise", { ARG_ADDR, ARG_LEN, ARG_ADVICE, ARG_ADDR, ARG_LEN } },
 	[OP_MADVISE] = { "madvise", { ARG_ADDR, ARG_LEN, ARG_ADVICE } },
 	[OP_MLOCK] = { "mlock", { ARG_ADDR, ARG_LEN } },
 	[OP_MLOCK2] = { "mlock2", { ARG_ADDR, ARG_LEN, ARG_MLOCK2 } },

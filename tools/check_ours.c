@@ -76,6 +76,9 @@ static int64_t operate(struct check_ours *o, const struct check_op *op, struct c
 	case OP_PKEY_FREE: return aspace_pkey_free(mm, (int)a[0]);
 	case OP_MREMAP: return aspace_mremap(mm, a[0], a[1], a[2], a[3], a[4]);
 	case OP_MADVISE: return aspace_madvise(mm, a[0], a[1], (int)a[2]);
+	case OP_PROCESS_MADVISE:
+		return aspace_process_madvise(mm, (struct aspace_piece[]){ { a[0], a[1] }, { a[3], a[4] } }, 2,
+					      (int)a[2], false);
 	case OP_MLOCK: return aspace_mlock(mm, a[0], a[1], 0);
 	case OP_MLOCK2: return aspace_mlock(mm, a[0], a[1], a[2]);
 	case OP_MUNLOCK: return aspace_munlock(mm, a[0], a[1]);

@@ -284,17 +284,26 @@ static bool maps_tmp_file(struct check_ours *o, uint64_t addr, uint64_t len)
 	return false;
 }
 
+/* What is sealed may be discarded if it may be written: PKRU decides, too. */
+static bool untellable_advice(struct check_ours *o, uint64_t addr, uint64_t length, uint64_t advice)
+{
+	if (sealed_with_key(o, addr, length))
+		return true;
+	return (advice == ASPACE_MADV_POPULATE_READ || advice == ASPACE_MADV_POPULATE_WRITE) &&
+	       key_in_the_way(o, addr, length);
+}
+
 bool ours_untellable(struct check_ours *o, const struct check_op *op)
 {
 	switch (op->kind) {
 	case OP_CALL: return wild_call(o, op->a[0]);
 	case OP_MLOCK: case OP_MLOCK2: case OP_READ_TO: case OP_WRITE_FROM:
 		return key_in_the_way(o, op->a[0], op->a[1] + CHECK_PAGE);
-	case OP_MADVISE:	/* what is sealed may be discarded if it may be written: PKRU decides, too */
-		if (sealed_with_key(o, op->a[0], op->a[1]))
-			return true;
-		return (op->a[2] == ASPACE_MADV_POPULATE_READ || op->a[2] == ASPACE_MADV_POPULATE_WRITE) &&
-		       key_in_the_way(o, op->a[0], op->a[1]);
+	case OP_MADVISE:
+		return untellable_advice(o, op->a[0], op->a[1], op->a[2]);
+	case OP_PROCESS_MADVISE:
+		return untellable_advice(o, op->a[0], op->a[1], op->a[2]) ||
+		       untellable_advice(o, op->a[3], op->a[4], op->a[2]);
 	case OP_VM_READ:
 		return o->forked;	/* Linux pins, and copies first what a fork shares or shared */
 	case OP_MINCORE:

@@ -356,6 +356,11 @@ static void format_c(const struct check_op *op, char *buffer, size_t size)
 		add(&o, "{ int f_ = open(\"/proc/self/mem\", O_RDWR); DO(p%s(f_, out + 32768, %" PRIu64 ", %#llx)); }",
 		    op->kind == OP_MEM_READ ? "read" : "write", op->a[1], a);
 		break;
+	case OP_PROCESS_MADVISE:
+		add(&o, "{ struct iovec v_[2] = { { A(%#llx), %#" PRIx64 " }, { A(%#" PRIx64 "), %#" PRIx64 " } }; "
+			"DO(syscall(440, syscall(434, getpid(), 0), v_, 2, %" PRId64 ", 0)); }", a, op->a[1], op->a[3],
+		    op->a[4], (int64_t)op->a[2]);
+		break;
 	case OP_MDWE: add(&o, "DO(prctl(PR_SET_MDWE, %llu, 0, 0, 0));", a); break;
 	case OP_MSEAL: add(&o, "DO(syscall(462, %#llx", a); add_c_args(&o, op, 1); add(&o, "));"); break;
 	case OP_BRK:

@@ -271,6 +271,15 @@ ASPACE_API int aspace_pkey_free(struct aspace_mm *mm, int pkey);
 ASPACE_API int64_t aspace_mremap(struct aspace_mm *mm, uint64_t addr, uint64_t old_length,
 				 uint64_t new_length, unsigned flags, uint64_t new_addr);
 ASPACE_API int aspace_madvise(struct aspace_mm *mm, uint64_t addr, uint64_t length, int advice);
+/*
+ * process_madvise(2): piece by piece, the bytes of those that were done, or why the first wasn't. foreign:
+ * somebody else's mm, which only advice that changes nothing readable is for.
+ */
+struct aspace_piece {
+	uint64_t addr, length;	/* as struct iovec */
+};
+ASPACE_API int64_t aspace_process_madvise(struct aspace_mm *mm, const struct aspace_piece *pieces, size_t n,
+					  int advice, bool foreign);
 ASPACE_API int aspace_mlock(struct aspace_mm *mm, uint64_t addr, uint64_t length, unsigned flags);
 ASPACE_API int aspace_munlock(struct aspace_mm *mm, uint64_t addr, uint64_t length);
 ASPACE_API int aspace_mlockall(struct aspace_mm *mm, unsigned flags);

@@ -332,6 +332,56 @@ int aspace_madvise(struct aspace_mm *mm, uint64_t addr, uint64_t length, int adv
 	return error;
 }
 
+/* ---- several ranges at once --------------------------------------------------------------------------------------- */
+
+#define MAX_RW_COUNT 0x7ffff000ull	/* bytes that one call is about at most; the rest of the pieces is left out */
+
+static bool advice_is_for_others(int advice)
+{
+	return advice == MADV_COLD || advice == MADV_PAGEOUT || advice == MADV_WILLNEED || advice == MADV_COLLAPSE;
+}
+
+/* As the pieces of readv(2): what they name in all, or an error. A single one is cut before it is looked at. */
+static int64_t check_pieces(const struct mm_struct *mm, const struct aspace_piece *pieces, size_t n)
+{
+	uint64_t total = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if ((int64_t)pieces[i].length < 0)
+			return -EINVAL;
+	for (size_t i = 0; i < n; i++) {
+		uint64_t length = n == 1 ? min(pieces[i].length, MAX_RW_COUNT) : pieces[i].length;
+
+		if (length > mm->task_size || pieces[i].addr > mm->task_size - length)
+			return -EFAULT;
+		total = min(total + length, MAX_RW_COUNT);
+	}
+	return (int64_t)total;
+}
+
+int64_t aspace_process_madvise(struct aspace_mm *mm, const struct aspace_piece *pieces, size_t n, int advice,
+			       bool foreign)
+{
+	int64_t total = check_pieces(mm, pieces, n), done = 0;
+
+	if (total < 0)
+		return total;
+	if (foreign && !advice_is_for_others(advice))
+		return -EINVAL;
+	for (size_t i = 0; done < total; i++) {
+		uint64_t length = min(pieces[i].length, (uint64_t)(total - done));
+		int error;
+
+		if (!length && i)	/* only one in front of all others is looked at */
+			continue;
+		error = aspace_madvise(mm, pieces[i].addr, length, advice);
+		if (error)
+			return done ? done : error;
+		done += (int64_t)length;
+	}
+	return done;
+}
+
 /* ---- names -------------------------------------------------------------------------------------------------------- */
 
 static bool name_is_valid(const char *name)
