@@ -202,6 +202,9 @@ static struct task_struct *copy_struct(struct task_struct *parent)
 	child->robust_list = child->clear_child_tid = child->set_child_tid = 0;
 	child->utime_ns = child->min_flt = child->maj_flt = child->nvcsw = child->nivcsw = 0;
 	child->pdeath_signal = 0;
+	if (parent->sched_reset_on_fork && child->nice < 0)
+		child->nice = 0;
+	child->sched_reset_on_fork = false;
 	child->start_ns = monotonic_ns();
 	memset(&child->wait, 0, sizeof(child->wait));
 	sigpending_init(&child->pending);

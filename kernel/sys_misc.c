@@ -431,17 +431,17 @@ SYSCALL(sched_getaffinity)
 {
 	unsigned long mask[128] = { 0 };
 	size_t size = (uint32_t)args->a[1];
+	struct task_struct *target = sched_target(task, args->a[0]);
 	long n;
 
-	if (!sched_target(task, args->a[0]))
-		return -ESRCH;
 	if (size % sizeof(long))
 		return -EINVAL;
-	n = syscall(SYS_sched_getaffinity, 0, size < sizeof(mask) ? size : sizeof(mask), mask);
+	n = syscall(SYS_sched_getaffinity, target ? 0 : (int)args->a[0],
+		    size < sizeof(mask) ? size : sizeof(mask), mask);
 	if (n < 0)
 		return -errno;
-	if (sched_target(task, args->a[0])->cpu_mask)
-		mask[0] = sched_target(task, args->a[0])->cpu_mask;
+	if (target && target->cpu_mask)
+		mask[0] = target->cpu_mask;
 	return copy_to_user(task, args->a[2], mask, (size_t)n) ? -EFAULT : n;
 }
 
@@ -465,45 +465,81 @@ SYSCALL(sched_setaffinity)
 	return 0;
 }
 
+/* A process that is no guest: the host knows it. */
 SYSCALL(sched_getscheduler)
 {
-	return sched_target(task, args->a[0]) ? SCHED_OTHER : -ESRCH;
+	int pid = (int)args->a[0];
+	struct task_struct *target = sched_target(task, args->a[0]);
+
+	if (pid < 0)
+		return -EINVAL;
+	if (!target) {
+		int policy = (int)syscall(SYS_sched_getscheduler, pid);
+
+		return policy < 0 ? -errno : policy;
+	}
+	return target->sched_policy | (target->sched_reset_on_fork ? SCHED_RESET_ON_FORK : 0);
 }
 
 SYSCALL(sched_getparam)
 {
-	int zero = 0;
+	struct sched_param param = { 0 };
+	int pid = (int)args->a[0];
 
-	if (!sched_target(task, args->a[0]))
-		return -ESRCH;
-	return copy_to_user(task, args->a[1], &zero, sizeof(zero)) ? -EFAULT : 0;
+	if (pid < 0 || !args->a[1])
+		return -EINVAL;
+	if (!sched_target(task, args->a[0]) && syscall(SYS_sched_getparam, pid, &param) < 0)
+		return -errno;
+	return copy_to_user(task, args->a[1], &param, sizeof(param)) ? -EFAULT : 0;
 }
 
+#define KEEP_POLICY (-1)
+
+/*
+ * A policy is remembered and told, and passed on to children: there are no queues for it. Without
+ * privilege there is no way back from SCHED_IDLE, and none from SCHED_RESET_ON_FORK.
+ */
 static int64_t set_scheduler(struct task_struct *task, uint64_t pid, int policy, uint64_t user)
 {
+	struct task_struct *target;
+	bool reset;
 	int priority;
 
 	if (!user || (int)pid < 0)
 		return -EINVAL;
 	if (copy_from_user(task, &priority, user, sizeof(priority)))
 		return -EFAULT;
-	if (!sched_target(task, pid))
-		return -ESRCH;
+	target = sched_target(task, pid);
+	if (!target)
+		return syscall(SYS_sched_getscheduler, (int)pid) < 0 ? -ESRCH : -EPERM;
+	if (policy == KEEP_POLICY)
+		policy = target->sched_policy | (target->sched_reset_on_fork ? SCHED_RESET_ON_FORK : 0);
+	reset = policy & SCHED_RESET_ON_FORK;
+	policy &= ~SCHED_RESET_ON_FORK;
 	if (policy == SCHED_FIFO || policy == SCHED_RR)
 		return -EPERM;
 	if (policy != SCHED_OTHER && policy != SCHED_BATCH && policy != SCHED_IDLE)
 		return -EINVAL;
-	return priority ? -EINVAL : 0;
+	if (priority)
+		return -EINVAL;
+	if (geteuid() != 0 && ((target->sched_policy == SCHED_IDLE && policy != SCHED_IDLE) ||
+			       (target->sched_reset_on_fork && !reset)))
+		return -EPERM;
+	target->sched_policy = policy;
+	target->sched_reset_on_fork = reset;
+	return 0;
 }
 
 SYSCALL(sched_setscheduler)
 {
+	if ((int)args->a[1] < 0)
+		return -EINVAL;
 	return set_scheduler(task, args->a[0], (int)args->a[1], args->a[2]);
 }
 
 SYSCALL(sched_setparam)
 {
-	return set_scheduler(task, args->a[0], SCHED_OTHER, args->a[1]);
+	return set_scheduler(task, args->a[0], KEEP_POLICY, args->a[1]);
 }
 
 static bool is_policy(int policy)
