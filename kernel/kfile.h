@@ -205,5 +205,6 @@ int tty_nr_of(struct task_struct *task);
 /* A terminal was opened without O_NOCTTY: it may become the controlling one. */
 void tty_opened(struct task_struct *task, struct kfile *file);
 int64_t tty_check_change(struct task_struct *task, struct kfile *file, int sig);
+int64_t tty_ioctl(struct task_struct *task, struct kfile *file, unsigned cmd, uint64_t arg);
 
 #endif
