@@ -186,6 +186,8 @@ static void end_process(struct task_struct *leader)
 	exit_timers(leader->signal);
 	pidfd_exited(leader, false);
 	reparent_children(leader);
+	if (leader->signal->sid == leader->tgid)
+		tty_leader_exits(leader);
 	if (leader == k->init)
 		k->init_status = status;
 	if (WIFEXITED(status))

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -67,6 +68,7 @@ struct kfile *kfile_from_host(struct kernel *k, int host_fd, bool nonblock)
 	f->append = flags & O_APPEND;
 	f->nonblock = nonblock;
 	f->kind = kind_of(host_fd, &st);
+	f->pty_master = f->kind == KFILE_TTY && ioctl(host_fd, TIOCGPTN, &(int){ 0 }) == 0;
 	f->endless = f->kind == KFILE_CHR && major(st.st_rdev) == 1;
 	f->host_seekable = f->kind == KFILE_REG || f->kind == KFILE_DIR;
 	if (S_ISREG(st.st_mode) && !f->path_only) {
@@ -103,6 +105,8 @@ void kfile_put(struct kfile *f)
 		aspace_file_put(f->aspace);
 	if (f->inode && f->inode->must_sync)
 		inode_sync(f->inode);
+	if (f->pty_master)
+		tty_hang_up(f);
 	if (f->host_fd >= 0)
 		close(f->host_fd);
 	locks_remove_flock(f);

@@ -48,7 +48,6 @@ static const struct command commands[] = {
 	{ TCXONC, VALUE | CHANGES_TTY, 0 },
 	{ TCFLSH, VALUE | CHANGES_TTY, 0 },
 	{ TIOCGWINSZ, OUT, sizeof(struct winsize) },
-	{ TIOCSWINSZ, IN, sizeof(struct winsize) },
 	{ TIOCOUTQ, OUT, 4 },
 	{ FIONREAD, OUT, 4 },
 	{ TIOCGETD, OUT, 4 },

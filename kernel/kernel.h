@@ -330,6 +330,7 @@ void files_put(struct kernel *k, struct task_struct *task, struct files_struct *
 void files_close_on_exec(struct task_struct *task);
 /* The guest process group in the foreground of our controlling terminal; 0: there is none. */
 int tty_foreground_pgrp(struct kernel *k) __attribute__((weak));
+void tty_leader_exits(struct task_struct *leader);	/* of its session, that is */
 unsigned files_early_init(void) __attribute__((weak));	/* before anything is opened: the umask */
 int files_open_std(struct kernel *k, struct files_struct *files);	/* 0, 1, 2 of the host */
 /* A path of the guest opened for execve or as interpreter: what the ELF loader maps. -errno. */

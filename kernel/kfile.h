@@ -61,6 +61,7 @@ struct kfile {
 	bool outside;		/* the host description is shared with the world outside */
 	bool host_seekable;	/* it has a position */
 	bool endless;		/* a memory device: zero, urandom */
+	bool pty_master;
 	struct inode *inode;	/* regular files */
 	struct aspace_file *aspace;	/* made on first mmap */
 	const struct kfile_ops *ops;
@@ -205,6 +206,10 @@ int tty_nr_of(struct task_struct *task);
 /* A terminal was opened without O_NOCTTY: it may become the controlling one. */
 void tty_opened(struct task_struct *task, struct kfile *file);
 int64_t tty_check_change(struct task_struct *task, struct kfile *file, int sig);
+/* n bytes were written to the master of a pseudo-terminal. */
+void tty_typed(struct kernel *k, struct kfile *master, const void *bytes, size_t n);
+/* Before the last close of a master. */
+void tty_hang_up(struct kfile *master);
 int64_t tty_ioctl(struct task_struct *task, struct kfile *file, unsigned cmd, uint64_t arg);
 
 #endif

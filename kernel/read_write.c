@@ -539,6 +539,8 @@ static int64_t write_stream(struct kfile *f, struct iov_iter *it, unsigned rwf)
 			}
 			if (r < 0)
 				return write_failed(task, done, false);
+			if (f->pty_master)
+				tty_typed(task->kernel, f, bounce + put, r);
 			put += r;
 			done += r;
 		} while (put < n);
