@@ -182,15 +182,25 @@ static void progress(struct check *c, bool last)
 		check_coverage_count(c->coverage), c->differences, last ? "\n" : " ");
 }
 
+/* The kernel doesn't come back from an operation, or has killed who asked. */
+static _Noreturn void no_answer(const struct check *c, const struct check_slot *slot)
+{
+	char line[256] = "";
+
+	if (slot->trace.done < slot->seq.n)
+		check_format_op(&slot->seq.op[slot->trace.done], line, sizeof(line));
+	fprintf(stderr, "aspace check: no answer from the kernel to operation %u of sequence %" PRIu64 ": %s\n",
+		slot->trace.done, c->sequences, line);
+	exit(EXIT_DIFFERENT);
+}
+
 /* The oldest posted sequence is done in the kernel as well. false: it differs. */
 static bool finish(struct check *c, unsigned slot, struct check_difference *d)
 {
 	int status = 0;
 
-	if (check_host_wait(c->host, &status)) {
-		fprintf(stderr, "aspace check: the child that asks the kernel is gone\n");
-		exit(EXIT_DIFFERENT);
-	}
+	if (check_host_wait(c->host, &status))
+		no_answer(c, &c->ring->slot[slot]);
 	c->ops += c->ring->slot[slot].seq.n;
 	c->sequences++;
 	check_coverage_add(c->coverage, &c->ring->slot[slot].seq, c->trace[slot]);

@@ -301,6 +301,16 @@ static void gen_mremap(struct gen *g, struct check_op *op)
 
 #define MUCH (4ull << 20)	/* bytes that may be brought in at once */
 
+/*
+ * Takes memory for all of the range: pages, or tables for guards. Or time: the kernel looks at every page of
+ * what was mergeable and no longer is, and mremap makes it so.
+ */
+static bool takes_all_of_it(uint64_t advice)
+{
+	return advice == ASPACE_MADV_POPULATE_READ || advice == ASPACE_MADV_POPULATE_WRITE ||
+	       advice == ASPACE_MADV_GUARD_INSTALL || advice == ASPACE_MADV_MERGEABLE;
+}
+
 static void gen_madvise(struct gen *g, struct check_op *op)
 {
 	const struct check_word *w = check_words(ARG_ADVICE);
@@ -318,10 +328,7 @@ static void gen_madvise(struct gen *g, struct check_op *op)
 	if (g->profile->areas_only && (op->a[2] == ASPACE_MADV_POPULATE_READ ||
 				       op->a[2] == ASPACE_MADV_POPULATE_WRITE))
 		op->a[2] = ASPACE_MADV_DODUMP;
-	/* these take memory for all of the range: pages, or tables for guards */
-	if (op->a[1] > MUCH && (op->a[2] == ASPACE_MADV_POPULATE_READ ||
-				op->a[2] == ASPACE_MADV_POPULATE_WRITE ||
-				op->a[2] == ASPACE_MADV_GUARD_INSTALL))
+	if (op->a[1] > MUCH && takes_all_of_it(op->a[2]))
 		op->a[1] = CHECK_PAGE;
 }
 
