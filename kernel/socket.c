@@ -281,11 +281,18 @@ SYSCALL(shutdown)
 
 /* ---- options */
 
-/* Those whose value holds addresses of the caller's memory. */
+/* Those whose value holds addresses of the caller's memory: tables of netfilter, and one of TCP. */
 static bool option_has_pointer(int level, int name)
 {
-	return (level == IPPROTO_TCP && name == 35 /* TCP_ZEROCOPY_RECEIVE */) ||
-	       ((level == IPPROTO_IP || level == IPPROTO_IPV6) && name >= 64 && name < 100 /* netfilter */);
+	switch (level) {
+	case IPPROTO_TCP:
+		return name == 35;	/* TCP_ZEROCOPY_RECEIVE */
+	case IPPROTO_IP:	/* of IP, ARP, bridges; 80 is an address only */
+		return (name >= 64 && name < 80) || (name >= 96 && name < 100) || (name >= 128 && name < 136);
+	case IPPROTO_IPV6:	/* among IPV6_TCLASS and others */
+		return name == 64 || name == 65 || name == 68 || name == 69;
+	}
+	return false;
 }
 
 static int64_t attach_filter(struct task_struct *task, struct kfile *f, int name, uint64_t user)

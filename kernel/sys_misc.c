@@ -602,6 +602,17 @@ SYSCALL(uname)
 	return copy_to_user(task, args->a[0], &name, sizeof(name)) ? -EFAULT : 0;
 }
 
+/* The host's name is not ours to change: as without privilege. */
+SYSCALL(sethostname)
+{
+	return -EPERM;
+}
+
+SYSCALL(setdomainname)
+{
+	return -EPERM;
+}
+
 SYSCALL(sysinfo)
 {
 	struct aspace_machine_stats stats = { .size = sizeof(stats) };

@@ -177,8 +177,8 @@
 	SYS(167, swapon, "xxxxxx") \
 	SYS(168, swapoff, "xxxxxx") \
 	SYS(169, reboot, "xxxxxx") \
-	SYS(170, sethostname, "xxxxxx") \
-	SYS(171, setdomainname, "xxxxxx") \
+	SYS(170, sethostname, "ai") \
+	SYS(171, setdomainname, "ai") \
 	SYS(172, iopl, "xxxxxx") \
 	SYS(173, ioperm, "xxxxxx") \
 	SYS(174, create_module, "xxxxxx") \

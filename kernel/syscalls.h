@@ -136,6 +136,8 @@ SYSCALL(sched_rr_get_interval);
 SYSCALL(getcpu);
 SYSCALL(ioprio_get);
 SYSCALL(uname);
+SYSCALL(sethostname);
+SYSCALL(setdomainname);
 SYSCALL(sysinfo);
 SYSCALL(personality);
 SYSCALL(getrandom);
