@@ -156,6 +156,8 @@ int host_path(const struct pathname *p, char *buf);
 /* Rewrites an absolute path in /proc (or /dev/fd, /dev/stdin...) for the host. -errno. */
 int proc_lookup(struct task_struct *task, struct pathname *p);
 /* Opens what proc_lookup said is made here. NULL and *err. */
+/* The process whose /proc/PID this is; 0: it is none. */
+int proc_dir_pid(const struct kfile *f);
 struct kfile *proc_open(struct task_struct *task, struct pathname *p, int flags, int *err);
 /* The text of a link that differs from the host's; 0: it doesn't. */
 int64_t proc_readlink(struct task_struct *task, struct pathname *p, char *buf, size_t n);

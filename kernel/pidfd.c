@@ -149,36 +149,50 @@ static struct task_struct *pidfd_task(struct task_struct *task, int fd, int *err
 	return target;
 }
 
+/* What was open before there were pidfds: the directory /proc/PID serves too, but for threads. */
+static int signal_target(struct task_struct *task, int fd, struct task_struct **target, bool *thread)
+{
+	struct kfile *f = fcheck(task, fd);
+	struct pidfd *p = pidfd_at(task, fd);
+	int pid = p ? p->pid : f ? proc_dir_pid(f) : 0;
+
+	if (!p && !pid)
+		return -EBADF;
+	*target = pid ? find_task(task->kernel, pid) : NULL;
+	*thread = p && p->thread;
+	return *target ? 0 : -ESRCH;
+}
+
 SYSCALL(pidfd_send_signal)
 {
 	int fd = (int)args->a[0], sig = (int)args->a[1], err;
 	unsigned flags = (unsigned)args->a[3];
-	struct pidfd *p = pidfd_at(task, fd);
-	struct task_struct *target;
+	struct task_struct *target = NULL;
 	siginfo_t info;
+	bool thread;
 
 	if (flags & ~(unsigned)(TO_THREAD | TO_PROCESS | TO_GROUP) || flags & (flags - 1))
 		return -EINVAL;
-	if (!p)
-		return -EBADF;
+	err = signal_target(task, fd, &target, &thread);
+	if (err == -EBADF)
+		return err;
 	if (args->a[2]) {
 		if (copy_from_user(task, &info, args->a[2], sizeof(info)))
 			return -EFAULT;
 		if (info.si_signo != sig)
 			return -EINVAL;
-		if ((info.si_code >= 0 || info.si_code == SI_TKILL) && p->pid != task->tgid)
+		if ((info.si_code >= 0 || info.si_code == SI_TKILL) && !(target && target->pid == task->tgid))
 			return -EPERM;
 	} else {
 		user_siginfo(task, &info, SI_USER);
 	}
-	target = pidfd_task(task, fd, &err);
-	if (!target)
+	if (err)
 		return err;
 	if (!valid_signal(args->a[1]))
 		return -EINVAL;
 	if (flags == TO_GROUP)
 		return kill_pgrp(task->kernel, target->signal->pgid, sig, &info);
-	return send_signal(target, sig, &info, flags ? flags == TO_PROCESS : !p->thread);
+	return send_signal(target, sig, &info, flags ? flags == TO_PROCESS : !thread);
 }
 
 SYSCALL(pidfd_getfd)

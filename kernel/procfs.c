@@ -664,6 +664,13 @@ static const struct kfile_ops *ops_of(const struct proc_node *node)
 	}
 }
 
+int proc_dir_pid(const struct kfile *f)
+{
+	const struct proc_file *pf = f->ops == &dir_ops ? f->priv : NULL;
+
+	return pf && (pf->node == &node_pid || pf->node == &node_self) && !pf->tid ? pf->pid : 0;
+}
+
 static int guest_name(const struct proc_file *pf, char *buf, size_t n)
 {
 	const char *name = pf->node->name, *sep = *name ? "/" : "";

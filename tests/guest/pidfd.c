@@ -155,6 +155,32 @@ static void signals(void)
 	close(go);
 }
 
+/* /proc/PID, opened, is a descriptor of the process for this one call. */
+static void directories(void)
+{
+	static const char *const paths[] = { "/proc/self", "/proc/self/task", "/proc/thread-self", "/proc/self/fd" };
+	char path[64];
+	int go, fd, status;
+	pid_t pid = waiting_child(&go);
+
+	for (int i = 0; i < 4; i++) {
+		fd = open(paths[i], O_RDONLY | O_DIRECTORY);
+		said(paths[i], pidfd_send_signal(fd, 0, NULL, 0));
+		close(fd);
+	}
+	fd = open("/proc/self", O_PATH | O_DIRECTORY);
+	said("a path only", pidfd_send_signal(fd, 0, NULL, 0));
+	close(fd);
+	snprintf(path, sizeof(path), "/proc/%d", pid);
+	fd = open(path, O_RDONLY | O_DIRECTORY);
+	said("a child's", pidfd_send_signal(fd, SIGTERM, NULL, 0));
+	waitpid(pid, &status, 0);
+	printf("status %x\n", status);
+	said("a gone child's", pidfd_send_signal(fd, 0, NULL, 0));
+	close(fd);
+	close(go);
+}
+
 static void descriptors(void)
 {
 	int go, child, fd;
@@ -278,6 +304,7 @@ int main(void)
 {
 	opening();
 	signals();
+	directories();
 	descriptors();
 	cloned();
 	advice();
