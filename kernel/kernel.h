@@ -216,7 +216,7 @@ struct task_struct {
 	bool vfork_pending;
 	uint32_t rseq_len, rseq_sig;
 	uint64_t rseq_area;
-	int nice, sched_policy;
+	int nice, sched_policy, ioprio;
 	bool sched_reset_on_fork;	/* children have a nice of at least 0, and not this */
 	uint64_t cpu_mask, timerslack_ns;
 	uint64_t slice_start_ns;	/* current: when it got the processor */

@@ -586,9 +586,60 @@ SYSCALL(getcpu)
 	return 0;
 }
 
+/* ---- priorities of I/O: remembered, told and inherited; the host orders our requests as it likes */
+
+enum { IO_NONE, IO_REAL_TIME, IO_BEST_EFFORT, IO_IDLE };
+#define IO_CLASS(ioprio) ((ioprio) >> 13 & 7)
+#define IO_LEVEL(ioprio) ((ioprio) & 7)
+
+/* What a task that never set one has, by its nice value. */
+static int effective_ioprio(const struct task_struct *t)
+{
+	return IO_CLASS(t->ioprio) ? t->ioprio : IO_BEST_EFFORT << 13 | (t->nice + 20) / 5;
+}
+
+static bool bad_ioprio(int ioprio)
+{
+	return IO_CLASS(ioprio) > IO_IDLE || (IO_CLASS(ioprio) == IO_NONE && IO_LEVEL(ioprio));
+}
+
+SYSCALL(ioprio_set)
+{
+	int which = (int)args->a[0] - 1, ioprio = (int)args->a[2];
+	struct task_struct *other;
+	int64_t result = -ESRCH;
+
+	if (bad_ioprio(ioprio))
+		return -EINVAL;
+	if (IO_CLASS(ioprio) == IO_REAL_TIME && geteuid() != 0)
+		return -EPERM;
+	if (which < PRIO_PROCESS || which > PRIO_USER)
+		return -EINVAL;
+	list_for_each_entry(other, &task->kernel->tasks, tasks) {
+		if (!in_set(task, other, which, (int)args->a[1]))
+			continue;
+		other->ioprio = (unsigned short)ioprio;
+		result = 0;
+	}
+	return result;
+}
+
+/* Of several, the most urgent. */
 SYSCALL(ioprio_get)
 {
-	return 0;	/* IOPRIO_CLASS_NONE: as the nice value has it */
+	int which = (int)args->a[0] - 1;
+	struct task_struct *other;
+	int64_t best = -ESRCH;
+
+	if (which < PRIO_PROCESS || which > PRIO_USER)
+		return -EINVAL;
+	list_for_each_entry(other, &task->kernel->tasks, tasks) {
+		int64_t its = which == PRIO_PROCESS ? other->ioprio : effective_ioprio(other);
+
+		if (in_set(task, other, which, (int)args->a[1]) && (best < 0 || its < best))
+			best = its;
+	}
+	return best;
 }
 
 /* ---- the system ----------------------------------------------------------------------------------------------- */

@@ -258,7 +258,7 @@
 	SYS(248, add_key, "xxxxxx") \
 	SYS(249, request_key, "xxxxxx") \
 	SYS(250, keyctl, "xxxxxx") \
-	SYS(251, ioprio_set, "xxxxxx") \
+	SYS(251, ioprio_set, "iii") \
 	SYS(252, ioprio_get, "ii") \
 	SYS(253, inotify_init, "") \
 	SYS(254, inotify_add_watch, "fpx") \

@@ -135,6 +135,7 @@ SYSCALL(sched_get_priority_min);
 SYSCALL(sched_rr_get_interval);
 SYSCALL(getcpu);
 SYSCALL(ioprio_get);
+SYSCALL(ioprio_set);
 SYSCALL(uname);
 SYSCALL(sethostname);
 SYSCALL(setdomainname);

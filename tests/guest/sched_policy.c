@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -47,6 +48,36 @@ static void one_cpu(void)
 	sched_setaffinity(0, sizeof(first), &first);
 }
 
+static int io(void)
+{
+	return (int)syscall(SYS_ioprio_get, 1, 0);
+}
+
+static void io_set(const char *what, int which, int who, int ioprio)
+{
+	int result = (int)syscall(SYS_ioprio_set, which, who, ioprio);
+
+	printf("I/O, %s: %d, errno %d; %x\n", what, result, result < 0 ? errno : 0, io());
+}
+
+static void io_priorities(void)
+{
+	io_set("idle", 1, 0, 3 << 13);
+	io_set("best effort", 1, 0, 2 << 13 | 7);
+	io_set("no class with a level", 1, 0, 3);
+	io_set("class 4", 1, 0, 4 << 13);
+	io_set("of nothing", 4, 0, 3 << 13);
+	io_set("of nobody", 1, 1 << 22, 3 << 13);
+	fflush(stdout);
+	if (fork() == 0) {
+		printf("a child's: %x\n", io());
+		fflush(stdout);
+		_exit(0);
+	}
+	wait(NULL);
+	io_set("none", 1, 0, 0);
+}
+
 int main(void)
 {
 	struct sched_param param = { .sched_priority = 1 };
@@ -70,5 +101,6 @@ int main(void)
 	refused("no place", sched_getparam(0, NULL));
 	refused("nobody", sched_getscheduler(1 << 22));
 	printf("the parent, no child of ours: %d\n", sched_getscheduler(getppid()) & ~SCHED_RESET_ON_FORK);
+	io_priorities();
 	return 0;
 }
