@@ -182,6 +182,11 @@ size_t copy_from_iter(struct iov_iter *it, void *to, size_t n);
 int64_t wait_for_io(struct task_struct *task, int host_fd, short events, uint64_t timeout_ns);
 int64_t io_interrupted(struct task_struct *task);	/* state[0] bytes are done */
 
+#define FILE_POSITION (-1)	/* pos: the description's own */
+/* An offset in user memory, FILE_POSITION where there is none; and what it is afterwards */
+int load_offset(struct task_struct *task, uint64_t user, int64_t *pos);
+int store_offset(struct task_struct *task, uint64_t user, int64_t pos);
+
 /* ---- socket.c: SO_TYPE, asked once; SOCK_DGRAM: not a socket */
 int sock_type(struct kfile *file);
 

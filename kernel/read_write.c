@@ -25,7 +25,6 @@
 #define MAX_RW_COUNT 0x7ffff000ul
 #define MAX_IOV 1024
 #define PAGE_BYTES 4096ul
-#define FILE_POSITION (-1)	/* pos: the description's own */
 
 char bounce[BOUNCE_SIZE];
 
@@ -815,7 +814,7 @@ static int64_t do_transfer(struct transfer *t)
 	return done;
 }
 
-static int load_offset(struct task_struct *task, uint64_t user, int64_t *pos)
+int load_offset(struct task_struct *task, uint64_t user, int64_t *pos)
 {
 	*pos = FILE_POSITION;
 	if (!user)
@@ -825,7 +824,7 @@ static int load_offset(struct task_struct *task, uint64_t user, int64_t *pos)
 	return *pos < 0 ? -EINVAL : 0;
 }
 
-static int store_offset(struct task_struct *task, uint64_t user, int64_t pos)
+int store_offset(struct task_struct *task, uint64_t user, int64_t pos)
 {
 	return user && copy_to_user(task, user, &pos, sizeof(pos)) ? -EFAULT : 0;
 }
@@ -854,39 +853,6 @@ SYSCALL(sendfile)
 		return -EINVAL;
 	r = do_transfer(&t);
 	if (r >= 0 && store_offset(task, args->a[2], t.in_pos + r))
-		return -EFAULT;
-	return r;
-}
-
-/* The host does it, on files that agree with their mappings before and after. */
-SYSCALL(copy_file_range)
-{
-	struct kfile *in = fcheck(task, (int)args->a[0]), *out = fcheck(task, (int)args->a[2]);
-	int64_t in_pos, out_pos;
-	loff_t in_at, out_at;
-	ssize_t r;
-
-	if (!in || !out)
-		return -EBADF;
-	r = load_offset(task, args->a[1], &in_pos);
-	if (!r)
-		r = load_offset(task, args->a[3], &out_pos);
-	if (r)
-		return r;
-	if (in->ops || out->ops || (in->inode && in->inode->shmem) || (out->inode && out->inode->shmem))
-		return -EXDEV;
-	if (inode_through_cache(in->inode))
-		inode_sync(in->inode);
-	if (inode_through_cache(out->inode))
-		inode_sync(out->inode);
-	in_at = in_pos;
-	out_at = out_pos;
-	r = copy_file_range(in->host_fd, args->a[1] ? &in_at : NULL, out->host_fd,
-			    args->a[3] ? &out_at : NULL, args->a[4], (unsigned)args->a[5]);
-	if (r < 0)
-		return -errno;
-	inode_written(out->inode, out->host_fd, 0, NULL, r);
-	if (store_offset(task, args->a[1], in_at) || store_offset(task, args->a[3], out_at))
 		return -EFAULT;
 	return r;
 }

@@ -285,7 +285,7 @@
 	SYS(275, splice, "fafalx") \
 	SYS(276, tee, "ffix") \
 	SYS(277, sync_file_range, "fiix") \
-	SYS(278, vmsplice, "xxxxxx") \
+	SYS(278, vmsplice, "faix") \
 	SYS_MM(279, move_pages, "iiaaax") \
 	SYS(280, utimensat, "fpax") \
 	SYS(281, epoll_pwait, "faiiai") \

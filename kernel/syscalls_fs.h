@@ -87,7 +87,6 @@ SYSCALL(preadv2);
 SYSCALL(pwritev2);
 SYSCALL(lseek);
 SYSCALL(sendfile);
-SYSCALL(copy_file_range);
 SYSCALL(fsync);
 SYSCALL(fdatasync);
 SYSCALL(sync);
@@ -142,6 +141,11 @@ SYSCALL(pidfd_open);
 SYSCALL(pidfd_send_signal);
 SYSCALL(pidfd_getfd);
 SYSCALL(process_madvise);
+/* splice.c */
+SYSCALL(copy_file_range);
+SYSCALL(splice);
+SYSCALL(tee);
+SYSCALL(vmsplice);
 /* signalfd.c */
 SYSCALL(signalfd);
 SYSCALL(signalfd4);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Descriptors of processes: waited for, signalled, polled, and advised by process_madvise(2). */
 #include <errno.h>
 #include <fcntl.h>

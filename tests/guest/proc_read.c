@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * How the files of /proc/PID are read: whole records, as many as fit a page; what is shown is what is so
  * when the record is made, not when the file was opened; and whose address space an open file shows.
