@@ -931,7 +931,7 @@ SYSCALL(prctl)
 	case PR_SET_THP_DISABLE:
 		return prctl_thp(task, args);
 	case PR_GET_THP_DISABLE:
-		return task->thp_disable;
+		return a1 || args->a[2] || args->a[3] || args->a[4] ? -EINVAL : task->thp_disable;
 	case PR_SET_MDWE_GUEST:
 		return prctl_mdwe(task, args);
 	case PR_GET_MDWE_GUEST:

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: MIT
 /* The system calls on memory: arguments into libaspace's calls. Their rules are all over there. */
 #include <errno.h>
+#include <linux/capability.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "syscalls.h"
 #include "task.h"
@@ -364,17 +369,60 @@ int64_t prctl_set_vma(struct task_struct *task, const struct sys_args *args)
 	return aspace_set_anon_name(task->mm, args->a[2], args->a[3], name);
 }
 
+#ifndef PR_SET_MM_MAP_SIZE
+#define PR_SET_MM_MAP_SIZE 15
+#endif
+#define PRCTL_MM_MAP_BYTES 104	/* struct prctl_mm_map */
+#define MMAP_MIN_ADDR	   65536
+
+/* This command's own: guests have no others. */
+static bool has_cap_sys_resource(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2];
+
+	return !syscall(SYS_capget, &header, data) && data[0].effective >> CAP_SYS_RESOURCE & 1;
+}
+
+/* As prctl(2) wants it: all in user space, ends behind starts, the data within its limit. */
+static bool layout_is_valid(const struct task_struct *task, const struct aspace_layout *l)
+{
+	const uint64_t all[] = { l->start_code, l->end_code, l->start_data, l->end_data, l->start_brk, l->brk,
+				 l->start_stack, l->arg_start, l->arg_end, l->env_start, l->env_end };
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (all[i] < MMAP_MIN_ADDR || all[i] >= l->task_size)
+			return false;
+	return l->start_code < l->end_code && l->start_data <= l->end_data && l->start_brk <= l->brk &&
+	       l->arg_start <= l->arg_end && l->env_start <= l->env_end &&
+	       l->brk - l->start_brk + (l->end_data - l->start_data) <= task->signal->rlim[RLIMIT_DATA].cur;
+}
+
+/* PR_SET_MM_MAP, _AUXV and _EXE_FILE are not here. */
 int64_t prctl_set_mm(struct task_struct *task, const struct sys_args *args)
 {
 	struct aspace_layout l = { .size = sizeof(l) };
 	uint64_t *const field[] = { NULL, &l.start_code, &l.end_code, &l.start_data, &l.end_data,
 				    &l.start_stack, &l.start_brk, &l.brk, &l.arg_start, &l.arg_end,
 				    &l.env_start, &l.env_end };
-	uint64_t what = args->a[1];
+	struct aspace_area area = { .size = sizeof(area) };
+	uint64_t what = args->a[1], addr = args->a[2];
+	bool must_be_mapped = what == PR_SET_MM_START_STACK || what >= PR_SET_MM_ARG_START;
+	uint32_t map_bytes = PRCTL_MM_MAP_BYTES;
 
-	if (args->a[4] || what == 0 || what >= sizeof(field) / sizeof(field[0]))
+	if (args->a[4] || (args->a[3] && what < PR_SET_MM_AUXV))
 		return -EINVAL;
+	if (what == PR_SET_MM_MAP_SIZE)
+		return copy_to_user(task, addr, &map_bytes, sizeof(map_bytes)) ? -EFAULT : 0;
+	if (!has_cap_sys_resource())
+		return -EPERM;
 	aspace_mm_layout(task->mm, &l);
-	*field[what] = args->a[2];
+	if (addr < MMAP_MIN_ADDR || addr >= l.task_size || !what || what >= sizeof(field) / sizeof(field[0]))
+		return -EINVAL;
+	*field[what] = addr;
+	if (!layout_is_valid(task, &l))
+		return -EINVAL;
+	if (must_be_mapped && aspace_find_area(task->mm, addr, &area))
+		return -EFAULT;
 	return aspace_mm_set_layout(task->mm, &l);
 }
