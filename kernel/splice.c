@@ -15,7 +15,7 @@
 #define SPLICE_FLAGS (SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT)
 #define VMSPLICE_MAX (64 << 10)	/* bytes, about what a pipe holds */
 
-static void before(struct kfile *in, struct kfile *out)
+static void agree_with_mappings(struct kfile *in, struct kfile *out)
 {
 	if (inode_through_cache(in->inode))
 		inode_sync(in->inode);
@@ -45,7 +45,7 @@ SYSCALL(copy_file_range)
 		return r;
 	if (is_ours(in) || is_ours(out))
 		return -EXDEV;
-	before(in, out);
+	agree_with_mappings(in, out);
 	in_at = in_pos;
 	out_at = out_pos;
 	r = copy_file_range(in->host_fd, args->a[1] ? &in_at : NULL, out->host_fd,
@@ -56,6 +56,12 @@ SYSCALL(copy_file_range)
 	if (store_offset(task, args->a[1], in_at) || store_offset(task, args->a[3], out_at))
 		return -EFAULT;
 	return r;
+}
+
+/* Both are open, for reading and for writing. */
+static bool may_move(const struct kfile *in, const struct kfile *out)
+{
+	return in && out && !in->path_only && !out->path_only && in->accmode != O_WRONLY && out->accmode != O_RDONLY;
 }
 
 static bool is_ready(const struct kfile *f, short events)
@@ -105,7 +111,7 @@ SYSCALL(splice)
 		return 0;
 	if (flags & ~(unsigned)SPLICE_FLAGS)
 		return -EINVAL;
-	if (!in || !out || in->path_only || out->path_only || in->accmode == O_WRONLY || out->accmode == O_RDONLY)
+	if (!may_move(in, out))
 		return -EBADF;
 	if ((in->kind == KFILE_PIPE && args->a[1]) || (out->kind == KFILE_PIPE && args->a[3]))
 		return -ESPIPE;
@@ -116,7 +122,7 @@ SYSCALL(splice)
 		return r;
 	if (is_ours(in) || is_ours(out))
 		return -EINVAL;
-	before(in, out);
+	agree_with_mappings(in, out);
 	in_at = in_pos;
 	out_at = out_pos;
 	if (would_block(in, POLLIN) || would_block(out, POLLOUT))
@@ -141,7 +147,7 @@ SYSCALL(tee)
 		return -EINVAL;
 	if (!args->a[2])
 		return 0;
-	if (!in || !out || in->path_only || out->path_only || in->accmode == O_WRONLY || out->accmode == O_RDONLY)
+	if (!may_move(in, out))
 		return -EBADF;
 	if (is_ours(in) || is_ours(out))
 		return -EINVAL;
